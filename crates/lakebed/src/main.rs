@@ -1,0 +1,2 @@
+//! The `lakebed` binary.
+fn main() {}
