@@ -7,6 +7,7 @@
 //! Knows formats, schemas and the engine's scan. Knows nothing of databases, SQL text or principals.
 
 mod caches;
+mod columns;
 mod counters;
 mod estimate;
 mod inspect;

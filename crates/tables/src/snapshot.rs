@@ -27,6 +27,10 @@ pub struct DataFile {
     pub summary: Arc<FileSummary>,
 }
 
+/// The place of a file in its snapshot's list; travels with the file through the engine's plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileIndex(pub(crate) usize);
+
 /// What a snapshot is made of.
 #[derive(Debug, Clone)]
 pub struct SnapshotParts {
