@@ -38,8 +38,9 @@ pub enum Compression {
     Zstd,
 }
 
-/// How to read the text files of a table. (Parquet ignores it.)
+/// How to read one text file. (Parquet ignores it.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TextOptions {
     /// Between two values of a CSV line.
     pub delimiter: u8,
@@ -47,11 +48,27 @@ pub struct TextOptions {
     pub quote: u8,
     /// Whether a CSV file's first line names the columns.
     pub header: bool,
+    /// What stands before a quote inside quotes, where the file does not double it.
+    pub escape: Option<u8>,
+    /// The last byte of a line: `\n` (also after `\r`), or `\r` in files of old Macs.
+    pub line_end: u8,
+    /// Texts that mean NULL in the file's columns that are not VARCHAR, such as `NA`. Empty always does.
+    pub null_texts: Vec<String>,
+    /// Whether JSON objects may run over several lines; else every line is one object.
+    pub multi_line: bool,
 }
 
 impl Default for TextOptions {
     fn default() -> Self {
-        Self { delimiter: b',', quote: b'"', header: true }
+        Self {
+            delimiter: b',',
+            quote: b'"',
+            header: true,
+            escape: None,
+            line_end: b'\n',
+            null_texts: Vec::new(),
+            multi_line: false,
+        }
     }
 }
 
