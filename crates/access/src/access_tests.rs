@@ -1,0 +1,131 @@
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use lakebed_types::SystemClock;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::Role;
+
+/// Stands still unless moved.
+#[derive(Debug)]
+struct StillClock(Mutex<Instant>);
+
+impl StillClock {
+    fn pass(&self, time: Duration) {
+        *self.0.lock() += time;
+    }
+}
+
+impl Clock for StillClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    fn instant(&self) -> Instant {
+        *self.0.lock()
+    }
+}
+
+fn access(limits: Limits) -> (Access, Arc<StillClock>) {
+    let clock = Arc::new(StillClock(Mutex::new(SystemClock.instant())));
+    (Access::new(limits, Principal::anonymous(Role::Read), clock.clone()), clock)
+}
+
+fn one_at_a_time() -> Limits {
+    Limits { running_queries: 1, running_queries_per_principal: 1, queue_length: 1, ..Limits::default() }
+}
+
+async fn admit(access: &Access) -> Result<Admitted> {
+    access.admit(&access.authenticate(None)?, &AdmitOptions::default()).await
+}
+
+#[tokio::test]
+async fn the_smaller_of_wish_and_limit_is_the_deadline() {
+    let (access, clock) = access(Limits::default());
+    let second = Duration::from_secs(1);
+    for (asked, background, expected) in [
+        (None, false, Duration::from_secs(60)),
+        (Some(second), false, second),
+        (Some(Duration::from_secs(3600)), false, Duration::from_secs(60)),
+        (None, true, Duration::from_secs(1800)),
+        (Some(Duration::from_secs(3600)), true, Duration::from_secs(1800)),
+    ] {
+        let options = AdmitOptions { timeout: asked, background };
+        let admitted = access.admit(&Principal::local(), &options).await.unwrap();
+        assert_eq!(admitted.run_time(), expected);
+        assert_eq!(admitted.deadline(), clock.instant() + expected);
+        assert_eq!(admitted.queued(), Duration::ZERO);
+        assert_eq!(admitted.principal().name(), "local");
+    }
+    assert_eq!(access.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_has_an_end_and_a_queue_a_length() {
+    let (access, _clock) = access(one_at_a_time());
+    let running = admit(&access).await.unwrap();
+    let waiting = tokio::spawn({
+        let access = access.clone();
+        async move { admit(&access).await }
+    });
+    while access.queued() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(admit(&access).await.unwrap_err().kind(), ErrorKind::QueueFull);
+    // Time is paused: it jumps to the end of the wait as soon as nothing else is left to do.
+    let late = waiting.await.unwrap().unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::QueueTimeout);
+    assert_eq!(late.message(), "the query waited 30s for its turn");
+    assert_eq!(access.queued(), 0);
+    drop(running);
+    assert!(admit(&access).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_the_queue_is_told() {
+    let (access, clock) = access(one_at_a_time());
+    let running = admit(&access).await.unwrap();
+    let waiting = tokio::spawn({
+        let access = access.clone();
+        async move { admit(&access).await }
+    });
+    while access.queued() == 0 {
+        tokio::task::yield_now().await;
+    }
+    clock.pass(Duration::from_millis(250));
+    drop(running);
+    assert_eq!(waiting.await.unwrap().unwrap().queued(), Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_waits_for_the_running_and_refuses_the_rest() {
+    let (access, _clock) = access(one_at_a_time());
+    let running = admit(&access).await.unwrap();
+    let drained = tokio::spawn({
+        let access = access.clone();
+        async move { access.drain(Duration::from_secs(3600)).await }
+    });
+    while !access.is_draining() {
+        tokio::task::yield_now().await;
+    }
+    let refused = admit(&access).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(!drained.is_finished());
+    let cancellation = running.cancellation().clone();
+    drop(running);
+    drained.await.unwrap();
+    assert!(!cancellation.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_grace_the_rest_is_cancelled() {
+    let (access, _clock) = access(one_at_a_time());
+    let running = admit(&access).await.unwrap();
+    let cancelled = running.cancellation().clone();
+    let query = tokio::spawn(async move { running.cancellation().cancelled().await });
+    access.drain(Duration::from_secs(5)).await;
+    assert!(cancelled.is_cancelled());
+    query.await.unwrap();
+    assert_eq!(access.running(), 0);
+}

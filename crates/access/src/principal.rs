@@ -1,0 +1,159 @@
+//! Who is asking, and what they may do.
+
+use std::sync::Arc;
+
+use lakebed_types::{DatabaseName, Error, ErrorKind, Result, StatementKind, TableName};
+
+/// What a principal may do. Each role may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Statements that read.
+    Read,
+    /// Also rows and tables: `INSERT`, `COPY … TO`, CTAS, external tables, views, `DROP TABLE`.
+    Write,
+    /// Also databases, crawlers, keys and workgroups.
+    Admin,
+}
+
+impl Role {
+    /// The word in settings and messages: `read`, `write`, `admin`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Read => "read",
+            Role::Write => "write",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+/// Who is asking. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    role: Role,
+}
+
+impl Principal {
+    fn new(name: impl Into<String>, role: Role) -> Self {
+        Self { inner: Arc::new(Inner { name: name.into(), role }) }
+    }
+
+    /// Everyone, on a server without keys.
+    pub fn anonymous(role: Role) -> Self {
+        Self::new("anonymous", role)
+    }
+
+    /// The person at the command line: may do everything.
+    pub fn local() -> Self {
+        Self::new("local", Role::Admin)
+    }
+
+    /// A background duty (crawler, freshness), by name.
+    pub fn system(duty: &'static str) -> Self {
+        Self::new(format!("system:{duty}"), Role::Admin)
+    }
+
+    /// The name in history and logs: `anonymous`, `local`, `system:crawler`.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// What it may do.
+    pub fn role(&self) -> Role {
+        self.inner.role
+    }
+
+    /// What a principal may not see does not exist for it. Without grants, all may see all.
+    pub fn can_see_database(&self, _database: &DatabaseName) -> bool {
+        true
+    }
+
+    /// The same for a table.
+    pub fn can_see_table(&self, table: &TableName) -> bool {
+        self.can_see_database(table.database())
+    }
+
+    /// Fails with `permission_denied`, naming statement kind and role.
+    pub fn may_run(&self, kind: StatementKind) -> Result<()> {
+        self.require(needed_role(kind), &format!("run {}", sql_words(kind)))
+    }
+
+    /// Fails with `permission_denied` unless the role is at least this. `to` ends the sentence "may not …".
+    pub fn require(&self, role: Role, to: &str) -> Result<()> {
+        if self.role() >= role {
+            return Ok(());
+        }
+        let message = format!("`{}` with the role {} may not {to}", self.name(), self.role().name());
+        let hint = format!("Ask for the role {}.", role.name());
+        Err(Error::new(ErrorKind::PermissionDenied, message).with_hint(hint))
+    }
+}
+
+fn needed_role(kind: StatementKind) -> Role {
+    use StatementKind as K;
+    match kind {
+        kind if kind.is_read_only() => Role::Read,
+        K::Insert | K::CopyTo | K::CreateTableAs | K::CreateExternalTable => Role::Write,
+        K::CreateView | K::DropView | K::DropTable => Role::Write,
+        _ => Role::Admin,
+    }
+}
+
+/// `CreateTableAs` as `CREATE TABLE AS`.
+fn sql_words(kind: StatementKind) -> String {
+    let mut words = String::new();
+    for letter in format!("{kind:?}").chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_uppercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use StatementKind as K;
+
+    use super::*;
+
+    #[test]
+    fn roles_open_statements_step_by_step() {
+        let lowest = |kind| {
+            let roles = [Role::Read, Role::Write, Role::Admin];
+            *roles.iter().find(|role| Principal::anonymous(**role).may_run(kind).is_ok()).unwrap()
+        };
+        for kind in [K::Select, K::Explain, K::ExplainAnalyze, K::Show, K::Describe, K::Set] {
+            assert_eq!(lowest(kind), Role::Read, "{kind:?}");
+        }
+        for kind in
+            [K::Insert, K::CopyTo, K::CreateTableAs, K::CreateExternalTable, K::CreateView, K::DropView, K::DropTable]
+        {
+            assert_eq!(lowest(kind), Role::Write, "{kind:?}");
+        }
+        for kind in [K::CreateDatabase, K::DropDatabase] {
+            assert_eq!(lowest(kind), Role::Admin, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_who_what_and_the_way_out() {
+        let error = Principal::anonymous(Role::Read).may_run(K::CreateTableAs).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert_eq!(error.message(), "`anonymous` with the role read may not run CREATE TABLE AS");
+        assert_eq!(error.hint(), Some("Ask for the role write."));
+    }
+
+    #[test]
+    fn the_command_line_and_duties_may_do_everything() {
+        assert!(Principal::local().require(Role::Admin, "x").is_ok());
+        assert_eq!(Principal::system("crawler").name(), "system:crawler");
+        assert!(Principal::system("crawler").may_run(K::DropDatabase).is_ok());
+    }
+}

@@ -1,0 +1,233 @@
+//! The stores that this process may reach.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{
+    StreamExt, TryStreamExt, future,
+    stream::{self, BoxStream},
+};
+use lakebed_types::{Error, ErrorKind, Result};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::{
+    Location, Mode, StorageSettings, StoreCounters,
+    allow_list::{AllowList, outside},
+    classify,
+    connect::connect,
+    counters::Meter,
+    guarded::GuardedStore,
+    local::LocalFiles,
+};
+
+/// The stores that this process may reach. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: StorageSettings,
+    counters: Arc<StoreCounters>,
+    stores: RwLock<BTreeMap<Url, Arc<GuardedStore>>>,
+}
+
+impl Storage {
+    /// Nothing is allowed yet.
+    pub fn new(settings: StorageSettings) -> Self {
+        let inner = Inner { settings, counters: Arc::default(), stores: RwLock::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Allows everything below `location` (a file: just that object). Creates the store's client at the first
+    /// location of a bucket. Does no request.
+    ///
+    /// # Errors
+    /// `invalid_request` where the settings for this store contradict each other.
+    pub fn allow(&self, location: &Location, mode: Mode) -> Result<()> {
+        let mut stores = self.inner.stores.write();
+        let store = match stores.get(&location.store_url()) {
+            Some(store) => store.clone(),
+            None => {
+                let store = Arc::new(self.open(location)?);
+                stores.insert(location.store_url(), store.clone());
+                store
+            }
+        };
+        store.allowed.allow(location, mode);
+        Ok(())
+    }
+
+    fn open(&self, location: &Location) -> Result<GuardedStore> {
+        let allowed = Arc::new(AllowList::new(location));
+        let settings = &self.inner.settings;
+        let places = || Some(Arc::new(Semaphore::new(settings.max_connections.max(1))));
+        let (inner, requests): (Arc<dyn ObjectStore>, _) = match location.scheme() {
+            "file" => (Arc::new(LocalFiles::new(allowed.clone())), None),
+            "memory" => (Arc::new(InMemory::new()), None),
+            _ => (connect(location, settings)?, places()),
+        };
+        let meter = Meter::new(self.inner.counters.clone(), None);
+        Ok(GuardedStore { inner, allowed, meter, requests })
+    }
+
+    /// The allowed locations and their modes, in order.
+    pub fn allowed(&self) -> Vec<(Location, Mode)> {
+        self.inner.stores.read().values().flat_map(|store| store.allowed.entries()).collect()
+    }
+
+    /// Fails with `location_not_allowed` where the location is outside what is allowed in this mode.
+    pub fn check(&self, location: &Location, mode: Mode) -> Result<()> {
+        self.guarded(location)?.allowed.check(location, mode)
+    }
+
+    /// The store that holds `location`, after `check(location, Read)`. It refuses every path outside the
+    /// allowed locations of its bucket, and writes outside the writable ones.
+    ///
+    /// # Errors
+    /// `location_not_allowed`.
+    pub fn store(&self, location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        Ok(self.readable(location)?)
+    }
+
+    /// The store registered for a bucket's URL, for DataFusion's registry; None if nothing of it is allowed.
+    pub fn store_for_url(&self, url: &Url) -> Option<Arc<dyn ObjectStore>> {
+        let store = self.guarded(&self.bucket_of(url)?).ok()?;
+        Some(store)
+    }
+
+    /// [`Self::store_for_url`], which also counts into `counters` (one query's).
+    pub fn counted_for_url(&self, url: &Url, counters: Arc<StoreCounters>) -> Option<Arc<dyn ObjectStore>> {
+        let store = self.guarded(&self.bucket_of(url)?).ok()?;
+        Some(self.counting(&store, counters))
+    }
+
+    /// The same store as `store`, which also counts into `counters` (one query's).
+    ///
+    /// # Errors
+    /// `location_not_allowed`.
+    pub fn counted(&self, location: &Location, counters: Arc<StoreCounters>) -> Result<Arc<dyn ObjectStore>> {
+        let store = self.readable(location)?;
+        Ok(self.counting(&store, counters))
+    }
+
+    fn counting(&self, store: &GuardedStore, counters: Arc<StoreCounters>) -> Arc<dyn ObjectStore> {
+        Arc::new(store.with_meter(Meter::new(self.inner.counters.clone(), Some(counters))))
+    }
+
+    fn readable(&self, location: &Location) -> Result<Arc<GuardedStore>> {
+        let store = self.guarded(location)?;
+        store.allowed.check(location, Mode::Read)?;
+        Ok(store)
+    }
+
+    fn guarded(&self, location: &Location) -> Result<Arc<GuardedStore>> {
+        let stores = self.inner.stores.read();
+        stores.get(&location.store_url()).cloned().ok_or_else(|| outside(location))
+    }
+
+    /// The root of the store that a URL names, however it spells scheme and slashes.
+    fn bucket_of(&self, url: &Url) -> Option<Location> {
+        let (scheme, rest) = url.as_str().split_once("://")?;
+        let bucket = rest.split('/').next().unwrap_or_default();
+        Location::parse(&format!("{scheme}://{bucket}/")).ok()
+    }
+
+    /// Every object below a folder, in the order of the store's LIST; a file lists as itself.
+    /// A folder or bucket that does not exist is an error (`bucket_not_found`, `object_not_found`), an empty one is not.
+    /// A URL without a trailing slash that names no object is taken as a folder. Object stores have no empty
+    /// folders: there a prefix without any object does not exist, except a whole bucket.
+    pub fn list(&self, location: &Location) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (storage, location) = (self.clone(), location.clone());
+        stream::once(async move { storage.list_found(location).await }).try_flatten().boxed()
+    }
+
+    async fn list_found(self, location: Location) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
+        let store = self.readable(&location)?;
+        if !location.is_folder() {
+            match self.head(&location).await {
+                Ok(meta) => return Ok(stream::once(async { Ok(meta) }).boxed()),
+                Err(error) if error.kind() != ErrorKind::ObjectNotFound || location.is_local() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if let Some(folder) = location.local_path() {
+            self.check_local_folder(&location, &folder).await?;
+            return Ok(list_below(&store, &location));
+        }
+        let mut listed = store.list(Some(location.path())).peekable();
+        let empty = std::pin::Pin::new(&mut listed).peek().await.is_none();
+        if empty && !location.path().is_root() {
+            let message = format!("`{location}` does not exist: no object's name begins with it");
+            return Err(Error::new(ErrorKind::ObjectNotFound, message));
+        }
+        let folder = location.path().clone();
+        let without_marker = listed.try_filter(move |meta| future::ready(!is_folder_marker(meta, &folder)));
+        Ok(without_marker.map_err(move |error| classify(error, &location)).boxed())
+    }
+
+    /// A missing folder is told from an empty one. Of the allowed locations themselves we say that the root is missing.
+    async fn check_local_folder(&self, location: &Location, folder: &std::path::Path) -> Result<()> {
+        match tokio::fs::metadata(folder).await {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => Err(Error::new(ErrorKind::ObjectNotFound, format!("`{location}` is a file, not a folder"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let is_root = self.allowed().iter().any(|(allowed, _)| allowed.path() == location.path());
+                let kind = if is_root { ErrorKind::BucketNotFound } else { ErrorKind::ObjectNotFound };
+                Err(Error::new(kind, format!("folder `{location}` does not exist")))
+            }
+            Err(error) => {
+                let error = object_store::Error::Generic { store: "local", source: Box::new(error) };
+                Err(classify(error, location))
+            }
+        }
+    }
+
+    /// Says whether a URL without a trailing slash is an object or a folder: the location of the one that exists.
+    ///
+    /// # Errors
+    /// `object_not_found` if neither does, and what the store says.
+    pub async fn resolve(&self, location: &Location) -> Result<Location> {
+        if location.is_folder() {
+            return Ok(location.clone());
+        }
+        match self.head(location).await {
+            Ok(_) => Ok(location.clone()),
+            Err(error) if error.kind() == ErrorKind::ObjectNotFound => {
+                let folder = location.as_folder();
+                match self.list(&folder).try_next().await {
+                    Ok(_) => Ok(folder),
+                    Err(_) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One object's size, time and ETag.
+    ///
+    /// # Errors
+    /// `object_not_found`, `bucket_not_found`, and what else the store says.
+    pub async fn head(&self, location: &Location) -> Result<ObjectMeta> {
+        let store = self.readable(location)?;
+        store.head(location.path()).await.map_err(|error| classify(error, location))
+    }
+
+    /// Counters of the whole process.
+    pub fn counters(&self) -> &StoreCounters {
+        &self.inner.counters
+    }
+}
+
+fn list_below(store: &GuardedStore, location: &Location) -> BoxStream<'static, Result<ObjectMeta>> {
+    let location = location.clone();
+    store.list(Some(location.path())).map_err(move |error| classify(error, &location)).boxed()
+}
+
+/// The empty object `folder/` that some programs write to make a folder show.
+fn is_folder_marker(meta: &ObjectMeta, folder: &Path) -> bool {
+    meta.size == 0 && meta.location == *folder
+}
