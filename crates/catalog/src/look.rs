@@ -1,0 +1,161 @@
+//! A look: what one table's location holds now, and its snapshot in memory.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use chrono::{DateTime, Utc};
+use lakebed_tables::{DataFile, FileKind, Snapshot, SnapshotParts};
+use lakebed_types::{Error, ErrorKind, Result, TableName};
+use parking_lot::Mutex;
+
+use crate::{
+    Catalog, Freshness, TableKind,
+    catalog::Inner,
+    settled::Settled,
+    store::{
+        objects,
+        tables::{self, FilesRecord},
+    },
+    survey::{self, Listing},
+};
+
+/// A table of files in memory.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    id: i64,
+    files: FilesRecord,
+    warnings: Vec<String>,
+    pub(crate) freshness: Freshness,
+    pub(crate) snapshot: Arc<Snapshot>,
+    listed: Mutex<Listed>,
+}
+
+/// The last look.
+#[derive(Debug, Default)]
+struct Listed {
+    at: Option<DateTime<Utc>>,
+    /// Of the candidates, to see at once that nothing has changed. None after a start.
+    fingerprint: Option<Vec<u8>>,
+}
+
+impl Loaded {
+    /// When the location was last listed.
+    pub(crate) fn last_listed(&self) -> Option<DateTime<Utc>> {
+        self.listed.lock().at
+    }
+}
+
+/// Reads a table from the catalog file. No request to the store, unless this version cannot read what another wrote.
+pub(crate) async fn load(catalog: &Catalog, name: &TableName) -> Result<Arc<Loaded>> {
+    let inner = &catalog.inner;
+    let record = catalog.record(name).await?;
+    let (Some(files), TableKind::Files { freshness, .. }) = (record.files, record.table.kind) else {
+        return Err(Error::invalid_request(format!("`{name}` is a view, it has no files")));
+    };
+    let data_files = data_files(inner, record.id, &files).await?;
+    let snapshot = Snapshot::new(SnapshotParts {
+        location: files.location.clone(),
+        kind: files.kind,
+        file_schema: Arc::clone(&files.file_schema),
+        partition_columns: files
+            .partitions
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect(),
+        files: data_files,
+    })?;
+    Ok(Arc::new(Loaded {
+        id: record.id,
+        files,
+        warnings: record.table.warnings,
+        freshness,
+        snapshot: Arc::new(snapshot),
+        listed: Mutex::new(Listed { at: record.table.last_listed, fingerprint: None }),
+    }))
+}
+
+async fn data_files(inner: &Inner, table: i64, files: &FilesRecord) -> Result<Vec<DataFile>> {
+    let (mut found, unreadable) = objects::data_files(&mut *inner.store.read().await?, table).await?;
+    if !unreadable.is_empty() {
+        survey::look_again(inner, &files.location, unreadable).await?;
+        let (again, unreadable) = objects::data_files(&mut *inner.store.read().await?, table).await?;
+        if let Some(meta) = unreadable.first() {
+            return Err(Error::internal(format!("the catalog cannot keep what it knows of `{}`", meta.location)));
+        }
+        found = again;
+    }
+    found.iter_mut().for_each(|file| as_declared(file, files));
+    Ok(found)
+}
+
+/// Text is read as it was declared: its options, its types and, without a header, its names.
+fn as_declared(file: &mut DataFile, table: &FilesRecord) {
+    if table.kind == FileKind::Parquet {
+        return;
+    }
+    if let Some(text) = &table.text {
+        file.text = text.clone();
+    }
+    if table.declared {
+        let by_position = table.kind == FileKind::Csv && !file.text.header;
+        file.schema = declared_schema(&file.schema, &table.file_schema, by_position);
+    }
+}
+
+fn declared_schema(found: &SchemaRef, declared: &SchemaRef, by_position: bool) -> SchemaRef {
+    if by_position {
+        return Arc::clone(declared);
+    }
+    let of = |name: &str| declared.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name));
+    let field = |field: &Arc<Field>| match of(field.name()) {
+        Some(declared) => Arc::new(Field::new(field.name(), declared.data_type().clone(), true)),
+        None => Arc::clone(field),
+    };
+    Arc::new(Schema::new(found.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+/// Looks at the location now. Returns the same table if nothing has changed. A store that fails makes the look fail: an
+/// older snapshot is never passed off as the present.
+pub(crate) async fn look(catalog: &Catalog, name: &TableName, loaded: Arc<Loaded>) -> Result<Arc<Loaded>> {
+    let inner = &catalog.inner;
+    let (files, at) = (&loaded.files, inner.clock.now());
+    let listing = match survey::list(inner, &files.location, &|path| files.accepts(path), &|_| {}).await {
+        Ok(listing) => listing,
+        // The folder or file is gone, and with it the table's files; that is a state of the data.
+        Err(error) if error.kind() == ErrorKind::ObjectNotFound => Listing::default(),
+        Err(error) => return Err(error.context(format!("looking for new files of `{name}`"))),
+    };
+    let fingerprint = listing.fingerprint();
+    if loaded.listed.lock().fingerprint.as_ref() == Some(&fingerprint) {
+        return unchanged(inner, loaded, at, fingerprint).await;
+    }
+    let mut survey = survey::inspect_new(inner, &files.location, listing, true, &|_| {}).await?;
+    survey.refused.retain(|refused| !refused.hidden && files.accepts(&refused.path));
+    let settled = Settled::new(files.clone(), &survey.found.iter().collect::<Vec<_>>(), &survey.refused.iter().collect::<Vec<_>>(), &HashMap::new());
+    let changed = settled.differs_from(files);
+    if !changed && settled.warnings == loaded.warnings {
+        return unchanged(inner, loaded, at, fingerprint).await;
+    }
+    let mut write = inner.store.write().await?;
+    if !tables::replace(write.connection(), loaded.id, &settled.state(changed, at)).await? {
+        return Err(Error::new(ErrorKind::TableNotFound, format!("table `{name}` has just been dropped")));
+    }
+    write.commit().await?;
+    let loaded = load(catalog, name).await?;
+    *loaded.listed.lock() = Listed { at: Some(at), fingerprint: Some(fingerprint) };
+    Ok(loaded)
+}
+
+async fn unchanged(
+    inner: &Inner,
+    loaded: Arc<Loaded>,
+    at: DateTime<Utc>,
+    fingerprint: Vec<u8>,
+) -> Result<Arc<Loaded>> {
+    let mut write = inner.store.write().await?;
+    tables::listed(write.connection(), loaded.id, at).await?;
+    write.commit().await?;
+    *loaded.listed.lock() = Listed { at: Some(at), fingerprint: Some(fingerprint) };
+    Ok(loaded)
+}

@@ -1,0 +1,47 @@
+//! Which paths below a table's location are candidates for the table.
+
+use serde::{Deserialize, Serialize};
+
+use crate::path::{folders, hidden_part, hive_keys, hive_pair, is_value_folder, pattern};
+
+/// Decided by the crawl, kept with the table: the next look asks the same question of new paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Members {
+    /// How deep the table's files lie.
+    pub(crate) scope: Scope,
+    /// Only paths of this pattern, where a folder holds several tables.
+    pub(crate) pattern: Option<String>,
+    /// Only paths without `key=value` folders.
+    pub(crate) without_keys: bool,
+    /// Someone said that all files here are this table, whatever columns they share.
+    pub(crate) everything: bool,
+    /// Paths, and folders with a slash at their end, that became something else.
+    pub(crate) excluded: Vec<String>,
+}
+
+/// How deep the files of a folder's table lie.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    /// At any depth.
+    #[default]
+    All,
+    /// In the folder itself, in folders whose names are values, or in partition folders.
+    Values,
+}
+
+impl Members {
+    /// Whether a path, relative to the table's location, is a candidate.
+    pub(crate) fn accept(&self, path: &str) -> bool {
+        let scope = match self.scope {
+            Scope::All => true,
+            Scope::Values => folders(path).take_while(|folder| hive_pair(folder).is_none()).all(is_value_folder),
+        };
+        scope
+            && hidden_part(path).is_none()
+            && !(self.without_keys && !hive_keys(path).is_empty())
+            && self.pattern.as_ref().is_none_or(|wanted| *wanted == pattern(path))
+            && !self.excluded.iter().any(|excluded| *excluded == path || (excluded.ends_with('/') && path.starts_with(excluded)))
+    }
+}
