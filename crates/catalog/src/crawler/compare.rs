@@ -1,13 +1,10 @@
 //! The layout against what the catalog has: which table is which, what is new, changed, unchanged or gone.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use lakebed_storage::Location;
-use lakebed_types::{Error, Result, TableName};
+use lakebed_types::{Result, TableName};
 use sqlx::SqliteConnection;
 
 use super::{layout::Draft, naming::free_name};
@@ -53,7 +50,7 @@ pub(super) fn plans<'a>(
 ) -> Result<Vec<Plan<'a>>> {
     let key = crawl_key(request);
     let records = drafts.iter().map(|draft| record(draft, location, survey, &key)).collect::<Result<Vec<_>>>()?;
-    let mut names = Names::new(existing, &key);
+    let mut names = Names::new(existing, key);
     let mut matched: Vec<Option<&TableRecord>> = records.iter().map(|record| names.same_place(record)).collect();
     for (draft, matched) in drafts.iter().zip(&mut matched).filter(|(_, matched)| matched.is_none()) {
         *matched = names.same_name(&draft.name, request.table.is_some())?;
@@ -168,20 +165,20 @@ impl Plan<'_> {
 /// Who has which name.
 struct Names<'a> {
     existing: &'a [TableRecord],
-    key: &'a str,
+    key: String,
     matched: HashSet<i64>,
     taken: HashSet<String>,
 }
 
 impl<'a> Names<'a> {
-    fn new(existing: &'a [TableRecord], key: &'a str) -> Self {
+    fn new(existing: &'a [TableRecord], key: String) -> Self {
         let taken = existing.iter().map(|table| table.table.name.table().to_owned()).collect();
         Self { existing, key, matched: HashSet::new(), taken }
     }
 
     fn of_this_crawl(&self) -> impl Iterator<Item = (&'a TableRecord, &'a FilesRecord)> + use<'a, '_> {
         let files = |table: &'a TableRecord| table.files.as_ref().map(|files| (table, files));
-        self.existing.iter().filter_map(files).filter(|(_, files)| files.crawl.as_deref() == Some(self.key))
+        self.existing.iter().filter_map(files).filter(|(_, files)| files.crawl.as_deref() == Some(self.key.as_str()))
     }
 
     /// The table of this crawl over the same files.

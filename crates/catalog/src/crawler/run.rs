@@ -37,7 +37,7 @@ impl Catalog {
         let mut report = begun(&self.inner, request);
         let mut unfinished = None;
         if !request.dry_run {
-            self.begin(&report).await?;
+            self.record_begin(&report).await?;
             unfinished = Some(Unfinished { inner: Arc::clone(&self.inner), id: report.id.clone() });
         }
         let result = self.crawl_into(request, &mut report, progress).await;
@@ -47,7 +47,7 @@ impl Catalog {
             report.error = Some(error.to_string());
             report.entries.clear();
             if !request.dry_run {
-                self.end(&report).await?;
+                self.record_end(&report).await?;
             }
         }
         if let Some(unfinished) = unfinished {
@@ -56,7 +56,7 @@ impl Catalog {
         result.map(|()| report)
     }
 
-    async fn begin(&self, report: &CrawlReport) -> Result<()> {
+    async fn record_begin(&self, report: &CrawlReport) -> Result<()> {
         let mut write = self.inner.store.write().await?;
         let crawler = Crawler {
             name: report.crawler.clone(),
@@ -69,7 +69,7 @@ impl Catalog {
         write.commit().await
     }
 
-    async fn end(&self, report: &CrawlReport) -> Result<()> {
+    async fn record_end(&self, report: &CrawlReport) -> Result<()> {
         let mut write = self.inner.store.write().await?;
         runs::end(write.connection(), report).await?;
         write.commit().await
