@@ -6,17 +6,27 @@
 //!
 //! Knows formats, schemas and the engine's scan. Knows nothing of databases, SQL text or principals.
 
+mod adapter;
 mod caches;
 mod columns;
 mod counters;
 mod estimate;
+mod glob;
+mod hive;
 mod inspect;
 mod kind;
+mod layout;
+mod object;
 mod open;
 mod page;
 mod provider;
+mod prune;
+mod reader;
+mod scan;
 mod schema;
 mod snapshot;
+mod source;
+mod statistics;
 mod summary;
 mod text;
 mod write;
@@ -24,6 +34,7 @@ mod write;
 pub use caches::ReadCaches;
 pub use counters::ScanCounters;
 pub use estimate::estimate;
+pub use hive::hive_values;
 pub use inspect::inspect;
 pub use kind::{Compression, FileKind, Inspection, Rejected, TextOptions};
 pub use open::open_location;

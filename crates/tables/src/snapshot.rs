@@ -1,14 +1,21 @@
 //! An immutable list of a table's files.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
+use datafusion::common::{ScalarValue, Statistics};
 use lakebed_storage::Location;
-use lakebed_types::Result;
+use lakebed_types::{Error, ErrorKind, Result};
 use object_store::ObjectMeta;
 
-use crate::{Compression, FileKind, FileSummary, TextOptions};
+use crate::{
+    Compression, FileKind, FileSummary, TextOptions,
+    layout::{Layouts, TableShape},
+    prune::ColumnArrays,
+};
+
+mod version;
 
 /// One data file of a snapshot.
 #[derive(Debug, Clone)]
@@ -52,53 +59,142 @@ pub struct Snapshot {
     parts: SnapshotParts,
     schema: SchemaRef,
     version: String,
+    /// Typed, one list per file.
+    partition_values: Vec<Vec<ScalarValue>>,
+    shape: TableShape,
+    layouts: Layouts,
+    /// One per table column, built when a filter first asks.
+    pub(crate) arrays: Vec<OnceLock<Option<ColumnArrays>>>,
+    pub(crate) file_statistics: OnceLock<Vec<Arc<Statistics>>>,
+    pub(crate) table_statistics: OnceLock<Statistics>,
 }
 
-#[expect(clippy::todo, reason = "being written")]
 impl Snapshot {
-    /// Sorts the files by path and computes the version: a hash over paths, sizes, ETags/times, schema and options.
-    pub fn new(parts: SnapshotParts) -> Result<Self> {
-        let _ = parts;
-        todo!()
+    /// Sorts the files by path and computes the version: a hash over paths, sizes, ETags or times, schema and options.
+    /// A file column that has the name of a partition column is dropped: the path's value wins, as in Athena and DuckDB.
+    /// `invalid_value` where a partition value is not of its column's type.
+    pub fn new(mut parts: SnapshotParts) -> Result<Self> {
+        parts.files.sort_by(|left, right| left.meta.location.cmp(&right.meta.location));
+        parts.file_schema = without_partitions(&parts.file_schema, &parts.partition_columns);
+        let partition_values = parts.files.iter().map(|file| typed_values(&parts, file)).collect::<Result<_>>()?;
+        let schema = whole_schema(&parts);
+        let shape = TableShape::new(&parts);
+        let layouts = Layouts::new(&parts);
+        let version = version::version(&parts, &schema);
+        let arrays = schema.fields().iter().map(|_| OnceLock::new()).collect();
+        Ok(Self {
+            parts,
+            schema,
+            version,
+            partition_values,
+            shape,
+            layouts,
+            arrays,
+            file_statistics: OnceLock::new(),
+            table_statistics: OnceLock::new(),
+        })
     }
+
     /// 16 hex digits. The same files give the same version on every machine.
     pub fn version(&self) -> &str {
         &self.version
     }
+
     /// Folder of the table, or the one file.
     pub fn location(&self) -> &Location {
         &self.parts.location
     }
+
     /// What all files hold.
     pub fn kind(&self) -> FileKind {
         self.parts.kind
     }
+
     /// File columns, then partition columns, in the spelling of the files.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
+
     /// Columns that the files hold, without partition columns, in the spelling of the files.
     pub fn file_schema(&self) -> &SchemaRef {
         &self.parts.file_schema
     }
+
     /// Partition columns and their types, in path order.
     pub fn partition_columns(&self) -> &[(String, DataType)] {
         &self.parts.partition_columns
     }
+
     /// The files, by path.
     pub fn files(&self) -> &[DataFile] {
         &self.parts.files
     }
+
     /// Rows of all files, where each is known.
     pub fn rows(&self) -> Option<u64> {
         self.parts.files.iter().map(|file| file.summary.rows()).sum()
     }
+
     /// Size of all files.
     pub fn bytes(&self) -> u64 {
         self.parts.files.iter().map(|file| file.meta.size).sum()
     }
+
     /// When the newest file was written.
     pub fn newest_file(&self) -> Option<DateTime<Utc>> {
         self.parts.files.iter().map(|file| file.meta.last_modified).max()
     }
+
+    /// The typed partition values of one file, in column order.
+    pub(crate) fn partition_values(&self, file: usize) -> &[ScalarValue] {
+        &self.partition_values[file]
+    }
+
+    /// The table as the engine sees it.
+    pub(crate) fn shape(&self) -> &TableShape {
+        &self.shape
+    }
+
+    /// Which column of which file is which column of the table.
+    pub(crate) fn layouts(&self) -> &Layouts {
+        &self.layouts
+    }
+}
+
+fn without_partitions(schema: &SchemaRef, partitions: &[(String, DataType)]) -> SchemaRef {
+    let is_partition = |field: &Field| partitions.iter().any(|(name, _)| name.eq_ignore_ascii_case(field.name()));
+    if !schema.fields().iter().any(|field| is_partition(field)) {
+        return Arc::clone(schema);
+    }
+    let kept = schema.fields().iter().filter(|field| !is_partition(field)).cloned();
+    Arc::new(Schema::new(kept.collect::<Vec<_>>()))
+}
+
+fn whole_schema(parts: &SnapshotParts) -> SchemaRef {
+    let partitions = parts.partition_columns.iter().map(|(name, data_type)| Field::new(name, data_type.clone(), true));
+    let files = parts.file_schema.fields().iter().map(|field| field.as_ref().clone());
+    Arc::new(Schema::new(files.chain(partitions).collect::<Vec<_>>()))
+}
+
+fn typed_values(parts: &SnapshotParts, file: &DataFile) -> Result<Vec<ScalarValue>> {
+    if file.partition_values.len() != parts.partition_columns.len() {
+        return Err(Error::internal(format!("{} has another number of partition values than its table", file.meta.location)));
+    }
+    let typed = parts.partition_columns.iter().zip(&file.partition_values);
+    typed.map(|((name, data_type), value)| typed_value(file, name, data_type, value.as_deref())).collect()
+}
+
+fn typed_value(file: &DataFile, name: &str, data_type: &DataType, value: Option<&str>) -> Result<ScalarValue> {
+    let typed = match value {
+        Some(text) => ScalarValue::try_from_string(text.to_owned(), data_type),
+        None => ScalarValue::try_from(data_type),
+    };
+    typed.map_err(|error| {
+        let message = format!(
+            "{}: the partition value {name}={} is no {data_type}",
+            file.meta.location,
+            value.unwrap_or_default()
+        );
+        Error::new(ErrorKind::InvalidValue, message).with_source(error)
+    })
 }

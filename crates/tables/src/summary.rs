@@ -5,6 +5,11 @@ use datafusion::common::ScalarValue;
 use lakebed_types::Result;
 
 mod codec;
+mod footer;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use footer::summarize;
 
 /// What is known of one column of one file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +33,8 @@ pub struct ColumnSummary {
 pub struct FileSummary {
     pub(crate) rows: Option<u64>,
     pub(crate) row_groups: Option<u64>,
+    /// Bytes from the beginning of the page indexes, else of the footer, to the end of the file.
+    pub(crate) tail_bytes: Option<u64>,
     /// In the order of the file's schema; empty where nothing is known of any column.
     pub(crate) columns: Vec<ColumnSummary>,
 }

@@ -1,0 +1,106 @@
+//! Reading ranges of one object of a snapshot, and noticing when it is no longer the object that was listed.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt, stream};
+use lakebed_storage::{Location, classify};
+use lakebed_types::{Error, ErrorKind, Result};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
+
+/// Ranges closer than this are fetched in one request where a request costs a round trip.
+const REMOTE_GAP_BYTES: u64 = 1024 * 1024;
+/// The same for local files, where a request costs a system call.
+const LOCAL_GAP_BYTES: u64 = 16 * 1024;
+/// A longer range is fetched in parts, side by side: one slow transfer must not outlast the request's time limit.
+const PART_BYTES: u64 = 16 * 1024 * 1024;
+/// Parts of one range that are under way at once.
+const PARALLEL_PARTS: usize = 4;
+
+/// One object, as it was listed.
+#[derive(Debug, Clone)]
+pub(crate) struct DataObject {
+    store: Arc<dyn ObjectStore>,
+    location: Location,
+    meta: ObjectMeta,
+}
+
+impl DataObject {
+    /// `location` names the object (for messages), `meta` is how it was listed.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, location: Location, meta: ObjectMeta) -> Self {
+        Self { store, location, meta }
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(crate) fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    /// The bytes of a range. `conflict` if the object was changed or removed since it was listed.
+    pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        if range.end > self.meta.size || range.start > range.end {
+            let message = format!("{} points to bytes {}..{} outside itself", self.location, range.start, range.end);
+            return Err(Error::new(ErrorKind::CorruptFile, message));
+        }
+        if range.end - range.start <= PART_BYTES {
+            return self.read_part(range).await;
+        }
+        let starts = range.clone().step_by(PART_BYTES as usize);
+        let parts = starts.map(|start| self.read_part(start..range.end.min(start + PART_BYTES)));
+        let parts: Vec<Bytes> = stream::iter(parts).buffered(PARALLEL_PARTS).try_collect().await?;
+        let mut whole = BytesMut::with_capacity((range.end - range.start) as usize);
+        parts.iter().for_each(|part| whole.extend_from_slice(part));
+        Ok(whole.freeze())
+    }
+
+    /// The bytes of several ranges, those near each other in one request.
+    pub(crate) async fn read_many(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let gap = if self.location.scheme() == "file" { LOCAL_GAP_BYTES } else { REMOTE_GAP_BYTES };
+        coalesce_ranges(ranges, |range| self.read(range), gap).await
+    }
+
+    async fn read_part(&self, range: Range<u64>) -> Result<Bytes> {
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let found = match self.store.get_opts(&self.meta.location, options).await {
+            Ok(found) => found,
+            Err(error) => return Err(self.failed(error).await),
+        };
+        if !self.is_same(&found.meta) {
+            return Err(self.changed());
+        }
+        found.bytes().await.map_err(|error| classify(error, &self.location))
+    }
+
+    /// Why a request failed. Asks the store once more, since a file that shrank fails with all kinds of errors.
+    async fn failed(&self, error: object_store::Error) -> Error {
+        if matches!(error, object_store::Error::NotFound { .. }) {
+            let message = format!("{} was removed after it was listed", self.location);
+            return Error::new(ErrorKind::Conflict, message).with_hint("Run the query again.").with_source(error);
+        }
+        match self.store.head(&self.meta.location).await {
+            Ok(now) if !self.is_same(&now) => self.changed().with_source(error),
+            _ => classify(error, &self.location),
+        }
+    }
+
+    fn changed(&self) -> Error {
+        let message = format!("{} was changed while it was being read", self.location);
+        Error::new(ErrorKind::Conflict, message).with_hint("Run the query again.")
+    }
+
+    fn is_same(&self, now: &ObjectMeta) -> bool {
+        now.size == self.meta.size && same_tag(now.e_tag.as_deref(), self.meta.e_tag.as_deref())
+    }
+}
+
+/// Stores quote tags differently in a listing and in an answer.
+fn same_tag(left: Option<&str>, right: Option<&str>) -> bool {
+    let bare = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
+    match (left, right) {
+        (Some(left), Some(right)) => left == right || bare(left) == bare(right),
+        _ => true,
+    }
+}

@@ -1,0 +1,226 @@
+//! The seam around the engine's Parquet scan: statistics per file that are made when a file is opened, errors that name
+//! the file, and the place where decoded columns can be kept one day.
+
+use std::{
+    fmt::{self, Formatter},
+    sync::Arc,
+};
+
+use datafusion::{
+    common::tree_node::TreeNodeRecursion,
+    config::ConfigOptions,
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{FileOpener, FileScanConfig, FileSource},
+        table_schema::TableSchema,
+    },
+    error::{DataFusionError, Result},
+    physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr, projection::ProjectionExprs},
+    physical_plan::{
+        DisplayFormatType, SortOrderPushdownResult,
+        filter_pushdown::FilterPushdownPropagation,
+        metrics::ExecutionPlanMetricsSet,
+    },
+};
+use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
+use futures::{StreamExt, stream::BoxStream};
+use lakebed_storage::Location;
+use lakebed_types::{Error, ErrorKind};
+use object_store::ObjectStore;
+use parquet::errors::ParquetError;
+
+use crate::{Snapshot, caches::damaged, snapshot::FileIndex};
+
+/// The scan of a Parquet snapshot: the engine's, with ours around it.
+pub(crate) struct SnapshotSource {
+    inner: Arc<dyn FileSource>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl SnapshotSource {
+    pub(crate) fn new(inner: Arc<dyn FileSource>, snapshot: Arc<Snapshot>) -> Self {
+        Self { inner, snapshot }
+    }
+
+    fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self::new(inner, Arc::clone(&self.snapshot)))
+    }
+}
+
+impl FileSource for SnapshotSource {
+    fn create_file_opener(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.inner.create_file_opener(store, config, partition)
+    }
+
+    fn create_morselizer(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Box<dyn Morselizer>> {
+        let inner = self.inner.create_morselizer(store, config, partition)?;
+        Ok(Box::new(SnapshotMorsels { inner, snapshot: Arc::clone(&self.snapshot) }))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.inner.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        self.wrap(self.inner.with_batch_size(batch_size))
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.inner.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.inner.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.inner.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.inner.file_type()
+    }
+
+    fn fmt_extra(&self, format: DisplayFormatType, f: &mut Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_extra(format, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.inner.supports_repartitioning()
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let pushed = self.inner.try_pushdown_filters(filters, config)?;
+        let updated_node = pushed.updated_node.map(|inner| self.wrap(inner));
+        Ok(FilterPushdownPropagation { filters: pushed.filters, updated_node })
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        Ok(match self.inner.try_pushdown_sort(order, properties)? {
+            SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: self.wrap(inner) },
+            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact { inner: self.wrap(inner) },
+            SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
+        })
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.inner.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        Ok(self.inner.try_pushdown_projection(projection)?.map(|inner| self.wrap(inner)))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(f)
+    }
+}
+
+/// Opens the files of one partition of a scan.
+#[derive(Debug)]
+struct SnapshotMorsels {
+    inner: Box<dyn Morselizer>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Morselizer for SnapshotMorsels {
+    fn plan_file(&self, mut file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
+        let location = Arc::new(self.snapshot.location().sibling(&file.object_meta.location));
+        if file.statistics.is_none()
+            && let Some(FileIndex(index)) = file.extension::<FileIndex>().copied()
+        {
+            file.statistics = Some(Arc::new(self.snapshot.one_file_statistics(index)));
+        }
+        let inner = self.inner.plan_file(file).map_err(|error| named(error, &location))?;
+        Ok(Box::new(NamedPlanner { inner, location }))
+    }
+}
+
+/// A step of opening a file, whose errors name the file.
+#[derive(Debug)]
+struct NamedPlanner {
+    inner: Box<dyn MorselPlanner>,
+    location: Arc<Location>,
+}
+
+impl MorselPlanner for NamedPlanner {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        let Self { inner, location } = *self;
+        let Some(mut plan) = inner.plan().map_err(|error| named(error, &location))? else {
+            return Ok(None);
+        };
+        let name = |inner| Box::new(NamedPlanner { inner, location: Arc::clone(&location) }) as Box<dyn MorselPlanner>;
+        let planners = plan.take_ready_planners().into_iter().map(name).collect();
+        let morsels = plan.take_morsels().into_iter().map(|inner| {
+            Box::new(NamedMorsel { inner, location: Arc::clone(&location) }) as Box<dyn Morsel>
+        });
+        let mut named_plan = MorselPlan::new().with_morsels(morsels.collect()).with_planners(planners);
+        if let Some(pending) = plan.take_pending_planner() {
+            named_plan.set_pending_planner(async move {
+                let inner = pending.await.map_err(|error| named(error, &location))?;
+                Ok(Box::new(NamedPlanner { inner, location }) as Box<dyn MorselPlanner>)
+            });
+        }
+        Ok(Some(named_plan))
+    }
+}
+
+/// Rows of a file, whose errors name the file.
+#[derive(Debug)]
+struct NamedMorsel {
+    inner: Box<dyn Morsel>,
+    location: Arc<Location>,
+}
+
+impl Morsel for NamedMorsel {
+    fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<arrow::array::RecordBatch>> {
+        let Self { inner, location } = *self;
+        inner.into_stream().map(move |batch| batch.map_err(|error| named(error, &location))).boxed()
+    }
+}
+
+/// What went wrong in this file. Our own errors name it already; what the Parquet reader or a cast says does not.
+fn named(error: DataFusionError, location: &Location) -> DataFusionError {
+    if holds_ours(&error) {
+        return error;
+    }
+    match error {
+        DataFusionError::ParquetError(error) => ours(damaged(location, *error)),
+        DataFusionError::ArrowError(error, _) => match *error {
+            arrow::error::ArrowError::ParquetError(message) => {
+                ours(damaged(location, ParquetError::General(message)))
+            }
+            error => ours(Error::new(ErrorKind::InvalidValue, format!("{location}: {error}")).with_source(error)),
+        },
+        other => other,
+    }
+}
+
+fn ours(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+fn holds_ours(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Error>())
+}
