@@ -61,7 +61,9 @@ impl ReadCaches {
         Self {
             footers: Cache::builder()
                 .max_capacity(metadata_bytes / 4 * 3)
-                .weigher(move |key: &FooterKey, footer: &Arc<ParquetMetaData>| weigh(key.bytes() + footer.memory_size()))
+                .weigher(move |key: &FooterKey, footer: &Arc<ParquetMetaData>| {
+                    weigh(key.bytes() + footer.memory_size())
+                })
                 .build(),
             pages: Cache::builder()
                 .max_capacity(metadata_bytes / 4)
@@ -127,11 +129,7 @@ pub(crate) fn shared(error: Arc<Error>) -> Error {
 
 /// Reads a footer: one request if `tail_bytes` reaches far enough, else a second one. Also tells how many bytes from the
 /// file's end would have been enough.
-pub(crate) async fn read_footer(
-    object: &DataObject,
-    indexed: bool,
-    tail_bytes: u64,
-) -> Result<(ParquetMetaData, u64)> {
+pub(crate) async fn read_footer(object: &DataObject, indexed: bool, tail_bytes: u64) -> Result<(ParquetMetaData, u64)> {
     let size = object.meta().size;
     let damaged = |error| damaged(object.location(), error);
     let policy = if indexed { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };

@@ -7,11 +7,16 @@ use percent_encoding::percent_decode_str;
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The `key=value` folders of a path, in path order, percent-decoded; `None` for NULL. The file's own name is no folder.
-pub fn hive_values(path: &Path) -> Vec<(String, Option<String>)> {
+pub(crate) fn hive_values(path: &Path) -> Vec<(String, Option<String>)> {
     let Some((folders, _)) = path.as_ref().rsplit_once('/') else {
         return Vec::new();
     };
-    folders.split('/').filter_map(|folder| folder.split_once('=')).filter(|(key, _)| !key.is_empty()).map(decoded).collect()
+    folders
+        .split('/')
+        .filter_map(|folder| folder.split_once('='))
+        .filter(|(key, _)| !key.is_empty())
+        .map(decoded)
+        .collect()
 }
 
 fn decoded((key, value): (&str, &str)) -> (String, Option<String>) {
@@ -26,7 +31,8 @@ mod tests {
 
     #[test]
     fn folders_give_values_and_the_file_name_does_not() {
-        let path = Path::parse("lake/day=2024-01-02/city=S%C3%A3o Paulo/n=__HIVE_DEFAULT_PARTITION__/a=b.parquet").unwrap();
+        let path =
+            Path::parse("lake/day=2024-01-02/city=S%C3%A3o Paulo/n=__HIVE_DEFAULT_PARTITION__/a=b.parquet").unwrap();
         let expected = [("day", Some("2024-01-02")), ("city", Some("São Paulo")), ("n", None)];
         let expected = expected.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)));
         assert_eq!(hive_values(&path), expected);

@@ -34,7 +34,6 @@ mod write;
 pub use caches::ReadCaches;
 pub use counters::ScanCounters;
 pub use estimate::estimate;
-pub use hive::hive_values;
 pub use inspect::inspect;
 pub use kind::{Compression, FileKind, Inspection, Rejected, TextOptions};
 pub use open::open_location;

@@ -9,8 +9,8 @@ use lakebed_types::{Error, ErrorKind, Result};
 use object_store::{ObjectMeta, path::Path};
 
 use crate::{
-    DataFile, FileKind, Inspection, Rejected, SchemaConflict, Snapshot, SnapshotParts, glob, hive_values, inspect,
-    merge_schemas, partition_type,
+    DataFile, FileKind, Inspection, Rejected, SchemaConflict, Snapshot, SnapshotParts, glob, hive::hive_values,
+    inspect, merge_schemas, partition_type,
 };
 
 /// Files that are looked into at once.

@@ -33,10 +33,7 @@ pub(crate) struct ColumnArrays {
 
 /// The files, by their places in the snapshot, that may hold a row for which all `filters` are true. The filters are over
 /// the table's columns. Those that touch partition columns only are decided for good.
-pub(crate) fn surviving(
-    snapshot: &Snapshot,
-    filters: &[Arc<dyn PhysicalExpr>],
-) -> Result<Vec<usize>, DataFusionError> {
+pub(crate) fn surviving(snapshot: &Snapshot, filters: &[Arc<dyn PhysicalExpr>]) -> Result<Vec<usize>, DataFusionError> {
     let mut keep = vec![true; snapshot.files().len()];
     if filters.is_empty() || keep.is_empty() {
         return Ok((0..keep.len()).collect());
@@ -66,7 +63,10 @@ pub(crate) fn touches_partitions_only(snapshot: &Snapshot, filter: &Expr) -> boo
         snapshot.shape().table_schema().table_partition_cols().iter().any(|field| field.name() == column.name())
     };
     let columns = filter.column_refs();
-    !columns.is_empty() && columns.iter().all(|column| partition(column)) && !filter.is_volatile() && !has_subquery(filter)
+    !columns.is_empty()
+        && columns.iter().all(|column| partition(column))
+        && !filter.is_volatile()
+        && !has_subquery(filter)
 }
 
 /// A subquery has no value before the run.

@@ -18,13 +18,8 @@ use datafusion::{
 use object_store::ObjectStore;
 
 use crate::{
-    ReadCaches, ScanCounters, Snapshot,
-    adapter::FileColumns,
-    prune::widened,
-    reader::Readers,
-    snapshot::FileIndex,
-    source::SnapshotSource,
-    text,
+    ReadCaches, ScanCounters, Snapshot, adapter::FileColumns, prune::widened, reader::Readers, snapshot::FileIndex,
+    source::SnapshotSource, text,
 };
 
 /// More files than this are opened without their page indexes unless a filter can use them.

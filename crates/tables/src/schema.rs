@@ -7,9 +7,9 @@ use chrono::NaiveDate;
 
 use crate::FileKind;
 
-mod widen;
 #[cfg(test)]
 mod tests;
+mod widen;
 
 pub(crate) use widen::plain_type;
 use widen::widen;

@@ -178,7 +178,10 @@ fn whole_schema(parts: &SnapshotParts) -> SchemaRef {
 
 fn typed_values(parts: &SnapshotParts, file: &DataFile) -> Result<Vec<ScalarValue>> {
     if file.partition_values.len() != parts.partition_columns.len() {
-        return Err(Error::internal(format!("{} has another number of partition values than its table", file.meta.location)));
+        return Err(Error::internal(format!(
+            "{} has another number of partition values than its table",
+            file.meta.location
+        )));
     }
     let typed = parts.partition_columns.iter().zip(&file.partition_values);
     typed.map(|((name, data_type), value)| typed_value(file, name, data_type, value.as_deref())).collect()

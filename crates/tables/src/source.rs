@@ -17,8 +17,7 @@ use datafusion::{
     error::{DataFusionError, Result},
     physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr, projection::ProjectionExprs},
     physical_plan::{
-        DisplayFormatType, SortOrderPushdownResult,
-        filter_pushdown::FilterPushdownPropagation,
+        DisplayFormatType, SortOrderPushdownResult, filter_pushdown::FilterPushdownPropagation,
         metrics::ExecutionPlanMetricsSet,
     },
 };
@@ -172,9 +171,10 @@ impl MorselPlanner for NamedPlanner {
         };
         let name = |inner| Box::new(NamedPlanner { inner, location: Arc::clone(&location) }) as Box<dyn MorselPlanner>;
         let planners = plan.take_ready_planners().into_iter().map(name).collect();
-        let morsels = plan.take_morsels().into_iter().map(|inner| {
-            Box::new(NamedMorsel { inner, location: Arc::clone(&location) }) as Box<dyn Morsel>
-        });
+        let morsels = plan
+            .take_morsels()
+            .into_iter()
+            .map(|inner| Box::new(NamedMorsel { inner, location: Arc::clone(&location) }) as Box<dyn Morsel>);
         let mut named_plan = MorselPlan::new().with_morsels(morsels.collect()).with_planners(planners);
         if let Some(pending) = plan.take_pending_planner() {
             named_plan.set_pending_planner(async move {
@@ -208,9 +208,7 @@ fn named(error: DataFusionError, location: &Location) -> DataFusionError {
     match error {
         DataFusionError::ParquetError(error) => ours(damaged(location, *error)),
         DataFusionError::ArrowError(error, _) => match *error {
-            arrow::error::ArrowError::ParquetError(message) => {
-                ours(damaged(location, ParquetError::General(message)))
-            }
+            arrow::error::ArrowError::ParquetError(message) => ours(damaged(location, ParquetError::General(message))),
             error => ours(Error::new(ErrorKind::InvalidValue, format!("{location}: {error}")).with_source(error)),
         },
         other => other,

@@ -159,7 +159,10 @@ impl<'a> Bound<'a> {
 
 /// The value in a type that all files share: as it is where only the encoding of strings differs.
 fn comparable<'a>(value: &'a ScalarValue, data_type: &DataType) -> Option<Cow<'a, ScalarValue>> {
-    let plain = matches!((value, data_type), (ScalarValue::Utf8(_), DataType::Utf8View) | (ScalarValue::Binary(_), DataType::BinaryView));
+    let plain = matches!(
+        (value, data_type),
+        (ScalarValue::Utf8(_), DataType::Utf8View) | (ScalarValue::Binary(_), DataType::BinaryView)
+    );
     if plain || &value.data_type() == data_type {
         return Some(Cow::Borrowed(value));
     }

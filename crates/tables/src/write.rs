@@ -5,12 +5,7 @@ use futures::{Stream, StreamExt, pin_mut};
 use lakebed_storage::{Location, Mode, Storage, classify_chain};
 use lakebed_types::{Error, Result};
 use object_store::buffered::BufWriter;
-use parquet::{
-    arrow::AsyncArrowWriter,
-    basic::Compression,
-    errors::ParquetError,
-    file::properties::WriterProperties,
-};
+use parquet::{arrow::AsyncArrowWriter, basic::Compression, errors::ParquetError, file::properties::WriterProperties};
 
 /// Rows of a row group, at most.
 const ROW_GROUP_ROWS: usize = 1024 * 1024;

@@ -39,7 +39,8 @@ fn is_decimal(data_type: &DataType) -> bool {
 
 fn integers(left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType::{Decimal128, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
-    let wider = |a: &DataType, b: &DataType| if a.primitive_width() >= b.primitive_width() { a.clone() } else { b.clone() };
+    let wider =
+        |a: &DataType, b: &DataType| if a.primitive_width() >= b.primitive_width() { a.clone() } else { b.clone() };
     if left.is_signed_integer() == right.is_signed_integer() {
         return Some(wider(left, right));
     }
@@ -122,10 +123,7 @@ fn bytes(left: &DataType, right: &DataType) -> Option<DataType> {
 fn nested(left: &DataType, right: &DataType, text: bool) -> Option<DataType> {
     use DataType::{FixedSizeList, LargeList, List, Struct};
     match (left, right) {
-        (
-            List(l) | LargeList(l) | FixedSizeList(l, _),
-            List(r) | LargeList(r) | FixedSizeList(r, _),
-        ) => {
+        (List(l) | LargeList(l) | FixedSizeList(l, _), List(r) | LargeList(r) | FixedSizeList(r, _)) => {
             let item = widen(l.data_type(), r.data_type(), text)?;
             Some(List(Arc::new(Field::new(l.name(), item, true))))
         }
@@ -152,7 +150,8 @@ fn fields(left: &Fields, right: &Fields, text: bool) -> Option<Fields> {
 /// The type without its in-memory encoding and without metadata: dictionaries by their values, one kind of string and of
 /// bytes, also inside of nested types.
 pub(crate) fn plain_type(data_type: &DataType) -> DataType {
-    let plain = |field: &Arc<Field>| Arc::new(Field::new(field.name(), plain_type(field.data_type()), field.is_nullable()));
+    let plain =
+        |field: &Arc<Field>| Arc::new(Field::new(field.name(), plain_type(field.data_type()), field.is_nullable()));
     match data_type {
         DataType::Dictionary(_, values) => plain_type(values),
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
