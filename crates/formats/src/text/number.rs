@@ -5,7 +5,7 @@ pub(super) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// The shortest text that reads back as the same value: `1.5`, `1e300`, `NaN`, `Infinity`, `-Infinity`.
+/// The shortest text that reads back as the same value: `1.5`, `1e+300`, `NaN`, `Infinity`, `-Infinity`.
 pub(super) fn float<F: zmij::Float + Into<f64> + Copy>(value: F, out: &mut Vec<u8>) {
     let wide: f64 = value.into();
     if wide.is_finite() {
