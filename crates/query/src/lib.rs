@@ -5,6 +5,9 @@
 
 #![allow(missing_docs, clippy::todo)] // skeleton
 
+mod functions;
+mod sql;
+
 use std::{path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
