@@ -58,7 +58,7 @@ fn location(table: &Table) -> Option<String> {
 
 fn freshness(table: &Table) -> Option<String> {
     match &table.kind {
-        TableKind::Files { freshness, .. } => Some(format!("{freshness:?}")),
+        TableKind::Files { freshness, .. } => Some(freshness.to_string()),
         TableKind::View { .. } => None,
     }
 }
