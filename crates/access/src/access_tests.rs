@@ -1,34 +1,10 @@
-use std::time::Instant;
-
-use chrono::{DateTime, Utc};
-use lakebed_types::SystemClock;
-use parking_lot::Mutex;
+use lakebed_testkit::MockClock;
 
 use super::*;
 use crate::Role;
 
-/// Stands still unless moved.
-#[derive(Debug)]
-struct StillClock(Mutex<Instant>);
-
-impl StillClock {
-    fn pass(&self, time: Duration) {
-        *self.0.lock() += time;
-    }
-}
-
-impl Clock for StillClock {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
-    }
-
-    fn instant(&self) -> Instant {
-        *self.0.lock()
-    }
-}
-
-fn access(limits: Limits) -> (Access, Arc<StillClock>) {
-    let clock = Arc::new(StillClock(Mutex::new(SystemClock.instant())));
+fn access(limits: Limits) -> (Access, Arc<MockClock>) {
+    let clock = Arc::new(MockClock::new());
     (Access::new(limits, Principal::anonymous(Role::Read), clock.clone()), clock)
 }
 
@@ -93,7 +69,7 @@ async fn the_time_in_the_queue_is_told() {
     while access.queued() == 0 {
         tokio::task::yield_now().await;
     }
-    clock.pass(Duration::from_millis(250));
+    clock.advance(Duration::from_millis(250));
     drop(running);
     assert_eq!(waiting.await.unwrap().unwrap().queued(), Duration::from_millis(250));
 }

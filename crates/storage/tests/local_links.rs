@@ -1,0 +1,119 @@
+//! Symbolic links below an allowed folder.
+
+#![cfg(unix)]
+
+use std::os::unix::fs::symlink;
+
+use futures::TryStreamExt;
+use lakebed_storage::{Location, Mode, Storage, StorageSettings, classify};
+use lakebed_testkit::TestLake;
+use lakebed_types::ErrorKind;
+use object_store::{ObjectStoreExt, PutPayload};
+
+async fn names(storage: &Storage, folder: &Location) -> Vec<String> {
+    let metas: Vec<_> = storage.list(folder).try_collect().await.unwrap();
+    let skip = folder.path().as_ref().len() + 1;
+    metas.iter().map(|meta| meta.location.as_ref()[skip..].to_owned()).collect()
+}
+
+#[tokio::test]
+async fn links_that_lead_outside_are_refused_and_others_are_followed() {
+    let (inside, outside) = (TestLake::new().unwrap(), TestLake::new().unwrap());
+    inside.write("data/a.csv", "a").unwrap();
+    outside.write("secret/s.csv", "secret").unwrap();
+    symlink(inside.file("data"), inside.file("good folder")).unwrap();
+    symlink(inside.file("data/a.csv"), inside.file("good.csv")).unwrap();
+    symlink(outside.file("secret/s.csv"), inside.file("bad.csv")).unwrap();
+    symlink(outside.file("secret"), inside.file("bad folder")).unwrap();
+    symlink(inside.path(), inside.file("data/loop")).unwrap();
+    symlink("nowhere", inside.file("broken")).unwrap();
+
+    let storage = inside.storage(Mode::ReadWrite).unwrap();
+    let root = inside.location().unwrap();
+    let store = storage.store(&root).unwrap();
+    // A file that leads outside is listed, so that whoever reads it is told; what lies behind a folder is not.
+    assert_eq!(names(&storage, &root).await, ["bad.csv", "data/a.csv", "good folder/a.csv", "good.csv"]);
+
+    for good in ["good.csv", "good folder/a.csv", "data/loop/data/a.csv"] {
+        let path = root.child(good).unwrap().path().clone();
+        assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "a", "{good}");
+    }
+    for bad in ["bad.csv", "bad folder/s.csv", "bad folder/new.csv"] {
+        let location = root.child(bad).unwrap();
+        let path = location.path();
+        let payload = PutPayload::from_static(b"x");
+        let found = [
+            store.get(path).await.map(|_| ()).unwrap_err(),
+            store.head(path).await.map(|_| ()).unwrap_err(),
+            store.get_ranges(path, std::slice::from_ref(&(0..1))).await.map(|_| ()).unwrap_err(),
+            store.put(path, payload).await.map(|_| ()).unwrap_err(),
+            store.put_multipart(path).await.map(|_| ()).unwrap_err(),
+            store.copy(path, &root.child("copy").unwrap().path().clone()).await.unwrap_err(),
+        ];
+        for error in found {
+            let error = classify(error, &location);
+            assert_eq!(error.kind(), ErrorKind::LocationNotAllowed, "{error:?}");
+            assert!(error.message().contains("symbolic link"), "{error}");
+        }
+    }
+    let deleted = store.delete(root.child("bad folder/s.csv").unwrap().path()).await.unwrap_err();
+    assert_eq!(classify(deleted, &root).kind(), ErrorKind::LocationNotAllowed);
+    assert_eq!(std::fs::read_to_string(outside.file("secret/s.csv")).unwrap(), "secret");
+}
+
+#[tokio::test]
+async fn an_allowed_folder_may_itself_be_a_link_and_may_be_switched() {
+    let lake = TestLake::new().unwrap();
+    lake.write("v1/a.csv", "1").unwrap();
+    lake.write("v2/a.csv", "2").unwrap();
+    symlink(lake.file("v1"), lake.file("current")).unwrap();
+    let storage = Storage::new(StorageSettings::default());
+    let current = Location::from_local_path(&lake.file("current")).unwrap();
+    storage.allow(&current, Mode::Read).unwrap();
+
+    let file = current.child("a.csv").unwrap();
+    let store = storage.store(&current).unwrap();
+    assert_eq!(store.get(file.path()).await.unwrap().bytes().await.unwrap(), "1");
+    assert_eq!(names(&storage, &current).await, ["a.csv"]);
+    std::fs::remove_file(lake.file("current")).unwrap();
+    symlink(lake.file("v2"), lake.file("current")).unwrap();
+    assert_eq!(store.get(file.path()).await.unwrap().bytes().await.unwrap(), "2");
+}
+
+/// A link from a writable folder into one that may only be read is for reading.
+#[tokio::test]
+async fn links_do_not_widen_what_may_be_written() {
+    let lake = TestLake::new().unwrap();
+    lake.write("read/a.csv", "a").unwrap();
+    lake.write("write/b.csv", "b").unwrap();
+    symlink(lake.file("read"), lake.file("write/link")).unwrap();
+    let storage = Storage::new(StorageSettings::default());
+    let location = |name: &str| lake.location().unwrap().child(name).unwrap();
+    storage.allow(&location("read/"), Mode::Read).unwrap();
+    storage.allow(&location("write/"), Mode::ReadWrite).unwrap();
+
+    let linked = location("write/link/a.csv");
+    let store = storage.store(&linked).unwrap();
+    assert_eq!(store.get(linked.path()).await.unwrap().bytes().await.unwrap(), "a");
+    let error = store.put(linked.path(), PutPayload::from_static(b"x")).await.map(|_| ()).unwrap_err();
+    assert_eq!(classify(error, &linked).kind(), ErrorKind::LocationNotAllowed);
+}
+
+#[tokio::test]
+async fn folders_that_are_missing_empty_or_closed() {
+    let lake = TestLake::new().unwrap();
+    std::fs::create_dir(lake.file("empty")).unwrap();
+    let root = lake.location().unwrap();
+    let storage = lake.storage(Mode::Read).unwrap();
+    assert!(names(&storage, &root.child("empty/").unwrap()).await.is_empty());
+
+    let missing = root.child("missing/").unwrap();
+    let error = storage.list(&missing).try_next().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.message()),
+        (ErrorKind::ObjectNotFound, &*format!("folder `{missing}` does not exist"))
+    );
+    storage.allow(&missing, Mode::Read).unwrap();
+    let error = storage.list(&missing).try_next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BucketNotFound);
+}
