@@ -74,10 +74,10 @@ impl Iterator for Walk {
     type Item = Result<ObjectMeta>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(start) = self.start.take() {
-            if let Err(error) = self.enter(&start) {
-                return Some(Err(error));
-            }
+        if let Some(start) = self.start.take()
+            && let Err(error) = self.enter(&start)
+        {
+            return Some(Err(error));
         }
         loop {
             let Some(entry) = self.levels.last_mut()?.entries.next() else {

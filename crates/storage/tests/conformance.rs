@@ -1,5 +1,7 @@
 //! The same checks against memory, local files and a real S3 server: what a caller sees does not depend on the store.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
+
 use std::sync::Arc;
 
 use futures::TryStreamExt;

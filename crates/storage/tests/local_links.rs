@@ -1,6 +1,7 @@
 //! Symbolic links below an allowed folder.
 
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
 use std::os::unix::fs::symlink;
 

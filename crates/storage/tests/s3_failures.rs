@@ -1,5 +1,7 @@
 //! What can be wrong with an S3 store: each its own kind of error, at every operation, with a message that names it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
+
 use std::time::Duration;
 
 use futures::TryStreamExt;
