@@ -180,8 +180,8 @@ fn is_unfinished(file: &FilePath) -> bool {
     !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The same answer as the local store's HEAD, its ETag included.
-fn object_meta(location: Path, metadata: &Metadata) -> ObjectMeta {
+/// The facts of a file, as LIST and HEAD give them. The ETag changes with the file's identity, time and size.
+pub(crate) fn object_meta(location: Path, metadata: &Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     let micros = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let (inode, size) = (inode(metadata), metadata.len());

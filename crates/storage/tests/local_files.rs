@@ -1,9 +1,9 @@
-//! Symbolic links below an allowed folder.
+//! What only local folders have: symbolic links, empty folders, odd names, pipes.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
-use std::os::unix::fs::symlink;
+use std::os::unix::{ffi::OsStrExt, fs::symlink};
 
 use futures::TryStreamExt;
 use lakebed_storage::{Location, Mode, Storage, StorageSettings, classify};
@@ -117,4 +117,50 @@ async fn folders_that_are_missing_empty_or_closed() {
     storage.allow(&missing, Mode::Read).unwrap();
     let error = storage.list(&missing).try_next().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BucketNotFound);
+}
+
+/// More files than the walk hands over at once.
+#[tokio::test]
+async fn many_files_come_in_order() {
+    let lake = TestLake::new().unwrap();
+    let mut expected: Vec<_> = (0..2500).map(|at| format!("p={}/{at}.csv", at % 3)).collect();
+    for name in &expected {
+        lake.write(name, "x").unwrap();
+    }
+    expected.sort_unstable();
+    let storage = lake.storage(Mode::Read).unwrap();
+    assert_eq!(names(&storage, &lake.location().unwrap()).await, expected);
+    assert_eq!(storage.counters().requests(), 3, "one for each thousand, as the pages of a LIST");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_passed_over_and_cannot_be_read() {
+    let lake = TestLake::new().unwrap();
+    lake.write("good.csv", "x").unwrap();
+    lake.write("line\nfeed.csv", "x").unwrap();
+    lake.write("being written.csv#1", "x").unwrap();
+    std::fs::write(lake.path().join(std::ffi::OsStr::from_bytes(b"\xff.csv")), "x").unwrap();
+    std::fs::create_dir(lake.file("folder.csv")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(lake.file("pipe.csv")).status().unwrap().success());
+
+    let storage = lake.storage(Mode::Read).unwrap();
+    let root = lake.location().unwrap();
+    assert_eq!(names(&storage, &root).await, ["good.csv"]);
+    for name in ["folder.csv", "pipe.csv"] {
+        let location = root.child(name).unwrap();
+        let error = storage.head(&location).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ObjectNotFound, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn ranges_end_with_the_file() {
+    let lake = TestLake::new().unwrap();
+    lake.write("x", "0123456789").unwrap();
+    let file = lake.location().unwrap().child("x").unwrap();
+    let store = lake.storage(Mode::Read).unwrap().store(&file).unwrap();
+    assert_eq!(store.get_ranges(file.path(), &[8..20, 10..11]).await.unwrap(), ["89", ""]);
+    assert!(store.get_ranges(file.path(), std::slice::from_ref(&(11..12))).await.is_err());
+    assert_eq!(store.get_range(file.path(), 8..20).await.unwrap(), "89");
+    assert!(store.get_range(file.path(), 10..11).await.is_err());
 }
