@@ -8,7 +8,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use bytes::Bytes;
-use lakebed_types::Result;
+use lakebed_types::{Error, Result};
 
 use crate::{
     Numbers,
@@ -21,6 +21,7 @@ const END_OF_LINE: &[u8] = b"\r\n";
 
 /// Lines of CSV under way.
 pub(crate) struct CsvLines {
+    columns: usize,
     header: Vec<u8>,
     /// Size of the last batch in bytes: the next one will need about as much.
     last_bytes: usize,
@@ -36,7 +37,7 @@ impl CsvLines {
             write_field(field.name().as_bytes(), &mut header);
         }
         header.extend_from_slice(END_OF_LINE);
-        Self { header, last_bytes: 0 }
+        Self { columns: schema.fields().len(), header, last_bytes: 0 }
     }
 
     pub(crate) fn begin(&mut self) -> Bytes {
@@ -44,6 +45,9 @@ impl CsvLines {
     }
 
     pub(crate) fn batch(&mut self, batch: &RecordBatch) -> Result<Bytes> {
+        if batch.num_columns() != self.columns {
+            return Err(Error::internal("a batch has other columns than the result"));
+        }
         let mut out = Vec::with_capacity(self.last_bytes + self.last_bytes / 8);
         let columns = batch.columns().iter().map(|column| cells(column)).collect::<Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {

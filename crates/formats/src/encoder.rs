@@ -53,8 +53,8 @@ impl Encoder {
     /// `unsupported` if the format has no place for the type of a column.
     pub fn new(format: Format, schema: SchemaRef, options: EncodeOptions) -> Result<Self> {
         let inside = match format {
-            Format::Json => Inside::Json(JsonDocument::new(&schema, &options)),
-            Format::NdJson => Inside::NdJson(JsonLines::new(options.numbers)),
+            Format::Json => Inside::Json(JsonDocument::new(schema, &options)),
+            Format::NdJson => Inside::NdJson(JsonLines::new(schema, options.numbers)),
             Format::Csv => Inside::Csv(CsvLines::new(&schema)),
             Format::Arrow => Inside::Arrow(Box::new(ArrowStream::new(&schema)?)),
             Format::Parquet => Inside::Parquet(Box::new(ParquetFile::new(&schema)?)),
@@ -65,7 +65,7 @@ impl Encoder {
     /// What stands before the first row: a header line, a schema, the opening of a document.
     ///
     /// # Errors
-    /// None today.
+    /// None so far.
     pub fn begin(&mut self) -> Result<Bytes> {
         Ok(match &mut self.inside {
             Inside::Json(document) => document.begin(),

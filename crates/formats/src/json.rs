@@ -1,6 +1,11 @@
 //! The JSON document: `{preamble…, "columns": […], "data": [{…}, {…}], trailer…}`.
 
-use arrow::{datatypes::Schema, record_batch::RecordBatch};
+use std::sync::Arc;
+
+use arrow::{
+    datatypes::{Field, Schema, SchemaRef},
+    record_batch::RecordBatch,
+};
 use bytes::Bytes;
 use lakebed_types::{Result, sql_type_name};
 use serde_json::{Map, Value, json};
@@ -9,6 +14,7 @@ use crate::{EncodeOptions, Numbers, ndjson::write_rows};
 
 /// A JSON document under way. Rows stand on lines of their own, so that people and line tools can look at them.
 pub(crate) struct JsonDocument {
+    schema: SchemaRef,
     numbers: Numbers,
     head: Vec<u8>,
     has_rows: bool,
@@ -17,7 +23,7 @@ pub(crate) struct JsonDocument {
 }
 
 impl JsonDocument {
-    pub(crate) fn new(schema: &Schema, options: &EncodeOptions) -> Self {
+    pub(crate) fn new(schema: SchemaRef, options: &EncodeOptions) -> Self {
         let mut head = Vec::with_capacity(1024);
         head.push(b'{');
         for (name, value) in &options.preamble {
@@ -25,12 +31,12 @@ impl JsonDocument {
             head.push(b',');
         }
         if !options.without_columns {
-            write_member("columns", &columns(schema), &mut head);
+            write_member("columns", &columns(&schema), &mut head);
             head.push(b',');
         }
         crate::json_text::write_string(options.rows_member.unwrap_or("data"), &mut head);
         head.extend_from_slice(b":[");
-        Self { numbers: options.numbers, head, has_rows: false, last_bytes: 0 }
+        Self { schema, numbers: options.numbers, head, has_rows: false, last_bytes: 0 }
     }
 
     pub(crate) fn begin(&mut self) -> Bytes {
@@ -40,7 +46,7 @@ impl JsonDocument {
     pub(crate) fn batch(&mut self, batch: &RecordBatch) -> Result<Bytes> {
         let mut out = Vec::with_capacity(self.last_bytes + self.last_bytes / 8);
         let separator: &[u8] = if self.has_rows { b",\n" } else { b"\n" };
-        write_rows(batch, self.numbers, (separator, b",\n", b""), &mut out)?;
+        write_rows(&self.schema, batch, self.numbers, (separator, b",\n", b""), &mut out)?;
         self.has_rows |= batch.num_rows() > 0;
         self.last_bytes = out.len();
         Ok(out.into())
@@ -64,7 +70,7 @@ impl JsonDocument {
 }
 
 fn columns(schema: &Schema) -> Value {
-    let column = |field: &std::sync::Arc<arrow::datatypes::Field>| json!({"name": field.name(), "type": sql_type_name(field.data_type()), "nullable": field.is_nullable()});
+    let column = |field: &Arc<Field>| json!({"name": field.name(), "type": sql_type_name(field.data_type()), "nullable": field.is_nullable()});
     Value::Array(schema.fields().iter().map(column).collect())
 }
 

@@ -1,5 +1,7 @@
 //! The frame around the rows: openings, endings, failures.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail too")]
+
 use std::sync::Arc;
 
 use arrow::{
@@ -55,6 +57,20 @@ fn a_json_document_can_be_bare() {
 fn csv_tells_null_from_the_empty_string() {
     let lines = text(Format::Csv, EncodeOptions::default(), &[batch()], json!({"ignored": true}));
     assert_eq!(lines, "n,s\r\n1,\r\n2,\"\"\r\n");
+}
+
+#[test]
+fn names_are_those_of_the_result() {
+    let other = Schema::new(vec![Field::new("0", DataType::Int64, true), Field::new("1", DataType::Utf8, true)]);
+    let batch = RecordBatch::try_new(Arc::new(other), batch().columns().to_vec()).unwrap();
+    let lines = text(Format::NdJson, EncodeOptions::default(), &[batch.slice(0, 1)], json!({}));
+    assert_eq!(lines, "{\"n\":1,\"s\":null}\n");
+    let narrow = batch.project(&[0]).unwrap();
+    for format in Format::ALL.iter().copied() {
+        let mut encoder = Encoder::new(format, schema(), EncodeOptions::default()).unwrap();
+        assert!(encoder.batch(&batch).is_ok(), "{format:?}");
+        assert_eq!(encoder.batch(&narrow).unwrap_err().kind(), ErrorKind::Internal, "{format:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Random batches, written by the encoders and read back by readers that are not ours.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail too")]
+
 use std::sync::Arc;
 
 use arrow::{

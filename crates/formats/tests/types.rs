@@ -1,5 +1,7 @@
 //! The reference page shows what the encoders write, for every type.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail too")]
+
 use std::sync::Arc;
 
 use arrow::{
@@ -7,8 +9,8 @@ use arrow::{
     buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},
     compute::cast,
     datatypes::{
-        DataType, Field, Fields, Float16Type, Int32Type, IntervalDayTime, IntervalMonthDayNano, Schema, TimeUnit,
-        UnionFields, i256,
+        DataType, Field, Fields, Float16Type, Int32Type, IntervalDayTime, IntervalMonthDayNano, Schema, UnionFields,
+        i256,
     },
 };
 use lakebed_formats::{EncodeOptions, Encoder, Format, Numbers, json_value};
