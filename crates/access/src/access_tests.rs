@@ -1,34 +1,10 @@
-use std::time::Instant;
-
-use chrono::{DateTime, Utc};
-use lakebed_types::SystemClock;
-use parking_lot::Mutex;
+use lakebed_testkit::MockClock;
 
 use super::*;
 use crate::Role;
 
-/// Stands still unless moved.
-#[derive(Debug)]
-struct StillClock(Mutex<Instant>);
-
-impl StillClock {
-    fn pass(&self, time: Duration) {
-        *self.0.lock() += time;
-    }
-}
-
-impl Clock for StillClock {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
-    }
-
-    fn instant(&self) -> Instant {
-        *self.0.lock()
-    }
-}
-
-fn access(limits: Limits) -> (Access, Arc<StillClock>) {
-    let clock = Arc::new(StillClock(Mutex::new(SystemClock.instant())));
+fn access(limits: Limits) -> (Access, Arc<MockClock>) {
+    let clock = Arc::new(MockClock::new());
     (Access::new(limits, Principal::anonymous(Role::Read), clock.clone()), clock)
 }
 
@@ -63,20 +39,21 @@ async fn the_smaller_of_wish_and_limit_is_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_wait_has_an_end_and_a_queue_a_length() {
+async fn a_full_queue_refuses_at_once() {
+    let (access, _clock) = access(Limits { queue_length: 0, ..one_at_a_time() });
+    let running = admit(&access).await.unwrap();
+    let refused = admit(&access).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.message()), (ErrorKind::QueueFull, "0 queries wait already"));
+    drop(running);
+    assert!(admit(&access).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_wait_has_an_end() {
     let (access, _clock) = access(one_at_a_time());
     let running = admit(&access).await.unwrap();
-    let waiting = tokio::spawn({
-        let access = access.clone();
-        async move { admit(&access).await }
-    });
-    while access.queued() == 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(admit(&access).await.unwrap_err().kind(), ErrorKind::QueueFull);
-    let late = waiting.await.unwrap().unwrap_err();
-    assert_eq!(late.kind(), ErrorKind::QueueTimeout);
-    assert_eq!(late.message(), "the query waited 50ms for its turn");
+    let late = admit(&access).await.unwrap_err();
+    assert_eq!((late.kind(), late.message()), (ErrorKind::QueueTimeout, "the query waited 50ms for its turn"));
     assert_eq!(access.queued(), 0);
     drop(running);
     assert!(admit(&access).await.is_ok());
@@ -93,7 +70,7 @@ async fn the_time_in_the_queue_is_told() {
     while access.queued() == 0 {
         tokio::task::yield_now().await;
     }
-    clock.pass(Duration::from_millis(250));
+    clock.advance(Duration::from_millis(250));
     drop(running);
     assert_eq!(waiting.await.unwrap().unwrap().queued(), Duration::from_millis(250));
 }

@@ -14,6 +14,7 @@ mod instance_credentials;
 mod local;
 mod location;
 mod location_text;
+mod opened;
 mod s3_error;
 mod settings;
 mod storage;

@@ -20,11 +20,13 @@ use crate::{
     Mode,
     allow_list::{AllowList, refusal},
     location_text::file_path,
+    opened::Opened,
     walk,
 };
 
-/// object_store's own local store follows symbolic links wherever they lead. This one asks first where they lead.
-/// Someone who can change links in the folder while a file is being opened is not kept out.
+/// object_store's own local store follows symbolic links wherever they lead; this one only inside the allowed folders.
+/// Reads check the file that was opened. Writes check the path first: someone who changes links below a writable
+/// folder at that moment is not kept out.
 #[derive(Debug)]
 pub(crate) struct LocalFiles {
     inner: LocalFileSystem,
@@ -36,9 +38,17 @@ impl LocalFiles {
         Self { inner: LocalFileSystem::new(), confines: Arc::new(Confines { allowed }) }
     }
 
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Confines) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let confines = self.confines.clone();
+        tokio::task::spawn_blocking(move || work(&confines)).await?
+    }
+
     async fn check(&self, path: &Path, mode: Mode) -> Result<()> {
-        let (confines, path) = (self.confines.clone(), path.clone());
-        tokio::task::spawn_blocking(move || confines.check(&path, mode)).await?
+        let path = path.clone();
+        self.blocking(move |confines| confines.check(&path, mode)).await
     }
 
     /// A link itself may be removed or moved; what counts is the folder that it stands in.
@@ -56,10 +66,14 @@ pub(crate) struct Confines {
 impl Confines {
     /// Blocks on the file system. The path's text is taken to be allowed already.
     pub(crate) fn check(&self, path: &Path, mode: Mode) -> Result<()> {
-        let written = file_path(path);
-        let real = real_path(&written)
+        let real = real_path(&file_path(path))
             .map_err(|source| object_store::Error::Generic { store: "local", source: Box::new(source) })?;
-        if real == written || self.holds(&real, mode) { Ok(()) } else { Err(self.leads_outside(path)) }
+        self.check_real(path, &real, mode)
+    }
+
+    /// The same where it is known already what stands behind the links.
+    pub(crate) fn check_real(&self, path: &Path, real: &FilePath, mode: Mode) -> Result<()> {
+        if real == file_path(path) || self.holds(real, mode) { Ok(()) } else { Err(self.leads_outside(path)) }
     }
 
     /// Whether a path without links lies in an allowed location of at least this mode.
@@ -116,13 +130,17 @@ impl ObjectStore for LocalFiles {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.check(path, Mode::Read).await?;
-        self.inner.get_opts(path, options).await
+        let path = path.clone();
+        self.blocking(move |confines| Opened::open(&path, confines)?.get(path, &options)).await
     }
 
     async fn get_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.check(path, Mode::Read).await?;
-        self.inner.get_ranges(path, ranges).await
+        let (path, ranges) = (path.clone(), ranges.to_vec());
+        self.blocking(move |confines| {
+            let mut file = Opened::open(&path, confines)?;
+            ranges.iter().map(|range| file.read(range)).collect()
+        })
+        .await
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -74,10 +74,10 @@ impl Iterator for Walk {
     type Item = Result<ObjectMeta>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(start) = self.start.take() {
-            if let Err(error) = self.enter(&start) {
-                return Some(Err(error));
-            }
+        if let Some(start) = self.start.take()
+            && let Err(error) = self.enter(&start)
+        {
+            return Some(Err(error));
         }
         loop {
             let Some(entry) = self.levels.last_mut()?.entries.next() else {
@@ -180,8 +180,8 @@ fn is_unfinished(file: &FilePath) -> bool {
     !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The same answer as the local store's HEAD, its ETag included.
-fn object_meta(location: Path, metadata: &Metadata) -> ObjectMeta {
+/// The facts of a file, as LIST and HEAD give them. The ETag changes with the file's identity, time and size.
+pub(crate) fn object_meta(location: Path, metadata: &Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     let micros = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let (inode, size) = (inode(metadata), metadata.len());

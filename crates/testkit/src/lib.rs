@@ -1,2 +1,20 @@
-//! What tests of several crates need: a lake on disk, a real S3 server, a clock that stands still.
-#![allow(missing_docs, clippy::todo)] // skeleton
+//! What tests of several crates need: a lake on disk, a real S3 server, a store that only refuses, a clock that
+//! stands still.
+//!
+//! Only for tests: no other crate depends on it outside of them. Its functions return plain errors, for tests to unwrap.
+
+mod canned_server;
+mod clock;
+mod encode;
+mod lake;
+mod ports;
+mod s3_server;
+
+pub use canned_server::CannedServer;
+pub use clock::MockClock;
+pub use encode::{csv_bytes, gzip, json_array_bytes, ndjson_bytes, parquet_bytes};
+pub use lake::TestLake;
+pub use s3_server::{S3Key, S3Server, weed_binary};
+
+/// What a test unwraps.
+pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,0 +1,81 @@
+//! `/health`, `/ready`, `/metrics`: for whoever runs the server.
+
+use std::sync::atomic::Ordering;
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use lakebed_types::{Error, ErrorKind};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{RestState, error::ApiResult, routes::json_answer};
+
+pub(crate) fn routes() -> OpenApiRouter<RestState> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(metrics))
+}
+
+/// The process lives.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    version: &'static str,
+    running_queries: u64,
+    queued_queries: u64,
+    /// Reserved by running queries.
+    memory_reserved_bytes: u64,
+}
+
+/// Says that the process lives, and how busy it is.
+#[utoipa::path(
+    get, path = "/health", tag = "operations", operation_id = "health",
+    responses((status = 200, description = "It lives", body = Health))
+)]
+async fn health(State(state): State<RestState>) -> Response {
+    json_answer(&busy(&state))
+}
+
+fn busy(state: &RestState) -> Health {
+    Health {
+        status: "ok",
+        version: state.settings.version,
+        running_queries: state.query.access().running() as u64,
+        queued_queries: state.query.access().queued() as u64,
+        memory_reserved_bytes: state.query.memory_reserved(),
+    }
+}
+
+/// Says whether new requests should come here: 503 while starting and while draining.
+#[utoipa::path(
+    get, path = "/ready", tag = "operations", operation_id = "ready",
+    responses((status = 200, description = "It takes requests", body = Health))
+)]
+async fn ready(State(state): State<RestState>) -> ApiResult<Response> {
+    if state.query.access().is_draining() {
+        return Err(Error::new(ErrorKind::Unavailable, "the server is draining").into());
+    }
+    if !state.ready.load(Ordering::Acquire) {
+        return Err(Error::new(ErrorKind::Unavailable, "the server is starting").into());
+    }
+    Ok(json_answer(&busy(&state)))
+}
+
+/// Metrics in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
+)]
+async fn metrics(State(state): State<RestState>) -> Response {
+    metrics::gauge!("lakebed_queries_running").set(state.query.access().running() as f64);
+    metrics::gauge!("lakebed_queries_queued").set(state.query.access().queued() as f64);
+    metrics::gauge!("lakebed_memory_reserved_bytes").set(state.query.memory_reserved() as f64);
+    let mut response = state.prometheus.render().into_response();
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

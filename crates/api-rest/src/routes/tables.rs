@@ -1,0 +1,357 @@
+//! `/v1/databases/{database}/tables`: create, list, describe, drop.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use lakebed_access::Principal;
+use lakebed_catalog::{Catalog, CreateTable, Freshness, Table, TableKind};
+use lakebed_storage::{Location, Mode};
+use lakebed_types::{Error, ErrorKind, Result, StatementKind, TableName, parse_sql_type};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    RestState,
+    error::ApiResult,
+    extract::{Caller, Json, Path, Query, visible_database, visible_table},
+    routes::{json_answer, json_with_status},
+    wire::{Column, columns},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<RestState> {
+    OpenApiRouter::new().routes(routes!(list_tables)).routes(routes!(get_table, create_table, drop_table))
+}
+
+/// A table or view, in short.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TableSummary {
+    #[schema(example = "default")]
+    database: String,
+    #[schema(example = "flights")]
+    name: String,
+    /// `table` or `view`.
+    #[schema(example = "table")]
+    kind: &'static str,
+    /// Number of columns.
+    columns: u64,
+    files: u64,
+    /// Null where a format does not tell.
+    rows: Option<u64>,
+    /// Of the files, as they are in the store.
+    bytes: u64,
+    comment: Option<String>,
+}
+
+impl From<&Table> for TableSummary {
+    fn from(table: &Table) -> Self {
+        Self {
+            database: table.name.database().to_string(),
+            name: table.name.table().to_owned(),
+            kind: kind_name(&table.kind),
+            columns: table.schema.fields().len() as u64,
+            files: table.files,
+            rows: table.rows,
+            bytes: table.bytes,
+            comment: table.comment.clone(),
+        }
+    }
+}
+
+fn kind_name(kind: &TableKind) -> &'static str {
+    match kind {
+        TableKind::Files { .. } => "table",
+        TableKind::View { .. } => "view",
+    }
+}
+
+/// Tables and views of a database.
+#[derive(Serialize, ToSchema)]
+struct TableList {
+    tables: Vec<TableSummary>,
+}
+
+/// Everything about a table.
+#[derive(Serialize, ToSchema)]
+struct TableAnswer {
+    #[serde(flatten)]
+    summary: TableSummary,
+    /// With name, SQL type, nullable, and whether it is a partition column.
+    #[serde(rename = "schema")]
+    schema: Vec<Column>,
+    /// The folder or file; null for a view.
+    location: Option<String>,
+    /// What the files are; null for a view.
+    #[schema(example = "parquet")]
+    format: Option<Value>,
+    partition_columns: Vec<String>,
+    /// What the partition columns' values are, with files, rows and bytes. At most 1000.
+    partitions: Vec<PartitionAnswer>,
+    /// Number of partitions.
+    partition_count: u64,
+    /// The version of the list of files that a query would read now. Changes when a file does.
+    snapshot: Option<String>,
+    freshness: Option<FreshnessAnswer>,
+    /// The query behind a view.
+    sql: Option<String>,
+    created: DateTime<Utc>,
+    changed: DateTime<Utc>,
+    /// What the last look at the location found odd, one sentence each.
+    warnings: Vec<String>,
+}
+
+/// One partition.
+#[derive(Serialize, ToSchema)]
+struct PartitionAnswer {
+    /// Partition column → value, null for NULL.
+    #[schema(value_type = Object)]
+    values: Map<String, Value>,
+    files: u64,
+    rows: Option<u64>,
+    bytes: u64,
+}
+
+/// When new files are seen.
+#[derive(Serialize, ToSchema)]
+struct FreshnessAnswer {
+    /// `on_query`, `interval` or `manual`.
+    #[schema(example = "on_query")]
+    policy: &'static str,
+    /// Age from which a query looks again, or time between looks.
+    seconds: Option<f64>,
+    /// When the location was last listed.
+    last_listed: Option<DateTime<Utc>>,
+    /// When the newest file was written.
+    newest_file: Option<DateTime<Utc>>,
+}
+
+/// Partitions that a description lists.
+const PARTITIONS_LISTED: usize = 1000;
+
+/// Lists the tables and views of a database.
+#[utoipa::path(
+    get, path = "/v1/databases/{database}/tables", tag = "catalog", operation_id = "list_tables",
+    params(("database" = String, Path, description = "The database's name", example = "default")),
+    responses((status = 200, description = "Tables and views, by name", body = TableList))
+)]
+async fn list_tables(
+    State(state): State<RestState>,
+    Caller(who): Caller,
+    Path(database): Path<String>,
+) -> ApiResult<Response> {
+    let database = visible_database(&who, &database)?;
+    state.query.catalog().database(&database).await?;
+    let tables = visible_tables(state.query.catalog(), &who, &database).await?;
+    Ok(json_answer(&TableList { tables: tables.iter().map(TableSummary::from).collect() }))
+}
+
+/// The tables of a database that a principal may see.
+pub(crate) async fn visible_tables(
+    catalog: &Catalog,
+    who: &Principal,
+    database: &lakebed_types::DatabaseName,
+) -> Result<Vec<Table>> {
+    let mut tables = catalog.tables(database).await?;
+    tables.retain(|table| who.can_see_table(&table.name));
+    Ok(tables)
+}
+
+/// Describes a table: schema, partitions, snapshot, freshness, warnings.
+#[utoipa::path(
+    get, path = "/v1/databases/{database}/tables/{table}", tag = "catalog", operation_id = "get_table",
+    params(
+        ("database" = String, Path, description = "The database's name", example = "default"),
+        ("table" = String, Path, description = "The table's name", example = "flights"),
+    ),
+    responses((status = 200, description = "The table", body = TableAnswer))
+)]
+async fn get_table(
+    State(state): State<RestState>,
+    Caller(who): Caller,
+    Path((database, table)): Path<(String, String)>,
+) -> ApiResult<Response> {
+    let name = visible_table(&who, &database, &table)?;
+    Ok(json_answer(&describe(state.query.catalog(), &name).await?))
+}
+
+async fn describe(catalog: &Catalog, name: &TableName) -> Result<TableAnswer> {
+    // The snapshot first: it may look at the location, and the table then tells what that look found.
+    let snapshot = match catalog.table(name).await?.kind {
+        TableKind::Files { .. } => Some(catalog.snapshot(name).await?.version().to_owned()),
+        TableKind::View { .. } => None,
+    };
+    let table = catalog.table(name).await?;
+    let partitions = match &table.kind {
+        TableKind::Files { partition_columns, .. } if !partition_columns.is_empty() => catalog.partitions(name).await?,
+        _ => Vec::new(),
+    };
+    let summary = TableSummary::from(&table);
+    let (location, format, partition_columns, freshness, sql) = match table.kind {
+        TableKind::Files { location, kind, freshness, partition_columns } => {
+            let freshness = freshness_answer(freshness, table.last_listed, table.newest_file);
+            (Some(location.to_string()), Some(json!(kind)), partition_columns, Some(freshness), None)
+        }
+        TableKind::View { sql } => (None, None, Vec::new(), None, Some(sql)),
+    };
+    Ok(TableAnswer {
+        summary,
+        schema: columns(&table.schema, &partition_columns),
+        location,
+        format,
+        partition_count: partitions.len() as u64,
+        partitions: partitions.into_iter().take(PARTITIONS_LISTED).map(|p| partition(&partition_columns, p)).collect(),
+        partition_columns,
+        snapshot,
+        freshness,
+        sql,
+        created: table.created,
+        changed: table.changed,
+        warnings: table.warnings,
+    })
+}
+
+fn partition(columns: &[String], partition: lakebed_catalog::Partition) -> PartitionAnswer {
+    let values = columns.iter().cloned().zip(partition.values.into_iter().map(|value| json!(value))).collect();
+    PartitionAnswer { values, files: partition.files, rows: partition.rows, bytes: partition.bytes }
+}
+
+fn freshness_answer(
+    freshness: Freshness,
+    last_listed: Option<DateTime<Utc>>,
+    newest_file: Option<DateTime<Utc>>,
+) -> FreshnessAnswer {
+    let (policy, seconds) = match freshness {
+        Freshness::OnQuery { min_age } => ("on_query", Some(min_age.as_secs_f64())),
+        Freshness::Interval { every } => ("interval", Some(every.as_secs_f64())),
+        Freshness::Manual => ("manual", None),
+    };
+    FreshnessAnswer { policy, seconds, last_listed, newest_file }
+}
+
+/// A table over files.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"location": "s3://bucket/flights/", "columns": [{"name": "carrier", "type": "VARCHAR"}]}))]
+struct CreateTableBody {
+    /// Folder or file, inside the configured locations.
+    location: String,
+    /// As found in the files if missing.
+    columns: Option<Vec<ColumnBody>>,
+    /// Names of the partition columns, in the order of the folders; as found if missing.
+    partition_columns: Option<Vec<String>>,
+    comment: Option<String>,
+    /// Replace a table of this name instead of failing.
+    #[serde(default)]
+    or_replace: bool,
+}
+
+/// A column to declare.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ColumnBody {
+    #[schema(example = "carrier")]
+    name: String,
+    /// SQL type name.
+    #[serde(rename = "type")]
+    #[schema(example = "VARCHAR")]
+    data_type: String,
+    /// True if missing.
+    nullable: Option<bool>,
+}
+
+/// Declares a table over a location. The files are inspected now. 409 if the name is taken.
+#[utoipa::path(
+    put, path = "/v1/databases/{database}/tables/{table}", tag = "catalog", operation_id = "create_table",
+    params(
+        ("database" = String, Path, description = "The database's name", example = "default"),
+        ("table" = String, Path, description = "The table's name", example = "flights"),
+    ),
+    request_body = CreateTableBody,
+    responses((status = 201, description = "Created", body = TableAnswer))
+)]
+async fn create_table(
+    State(state): State<RestState>,
+    Caller(who): Caller,
+    Path((database, table)): Path<(String, String)>,
+    Json(body): Json<CreateTableBody>,
+) -> ApiResult<Response> {
+    who.may_run(StatementKind::CreateExternalTable)?;
+    let name = visible_table(&who, &database, &table)?;
+    let catalog = state.query.catalog();
+    let location = Location::parse(&body.location)?;
+    catalog.storage().check(&location, Mode::Read)?;
+    let request = CreateTable {
+        name: name.clone(),
+        location,
+        schema: body.columns.map(declared_schema).transpose()?,
+        partition_columns: body.partition_columns,
+        kind: None,
+        text: None,
+        freshness: None,
+        comment: body.comment,
+        if_not_exists: false,
+        or_replace: body.or_replace,
+    };
+    catalog.create_external_table(request).await?;
+    Ok(json_with_status(StatusCode::CREATED, &describe(catalog, &name).await?))
+}
+
+fn declared_schema(columns: Vec<ColumnBody>) -> Result<SchemaRef> {
+    let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
+    for column in columns {
+        if fields.iter().any(|field| field.name().eq_ignore_ascii_case(&column.name)) {
+            let message = format!("column `{}` is declared twice", column.name.escape_debug());
+            return Err(Error::invalid_request(message));
+        }
+        fields.push(Field::new(column.name, parse_sql_type(&column.data_type)?, column.nullable.unwrap_or(true)));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The query string of a drop.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DropTable {
+    /// No error where there is no such table.
+    #[serde(default)]
+    #[param(required = false)]
+    if_exists: bool,
+}
+
+/// Drops a table or view. Files stay.
+#[utoipa::path(
+    delete, path = "/v1/databases/{database}/tables/{table}", tag = "catalog", operation_id = "drop_table",
+    params(
+        ("database" = String, Path, description = "The database's name", example = "default"),
+        ("table" = String, Path, description = "The table's name", example = "flights"),
+        DropTable,
+    ),
+    responses((status = 204, description = "Dropped"))
+)]
+async fn drop_table(
+    State(state): State<RestState>,
+    Caller(who): Caller,
+    Path((database, table)): Path<(String, String)>,
+    Query(query): Query<DropTable>,
+) -> ApiResult<Response> {
+    who.may_run(StatementKind::DropTable)?;
+    let name = visible_table(&who, &database, &table)?;
+    let catalog = state.query.catalog();
+    match catalog.table(&name).await {
+        Ok(table) => {
+            let is_view = matches!(table.kind, TableKind::View { .. });
+            catalog.drop_table(&name, query.if_exists, is_view).await?;
+        }
+        Err(error) if query.if_exists && error.kind() == ErrorKind::TableNotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

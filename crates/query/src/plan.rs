@@ -1,0 +1,167 @@
+//! From a checked syntax tree to a plan, and from there to operators. Everything here runs on the threads for queries.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::{
+    common::{
+        Column, DataFusionError,
+        tree_node::TreeNodeRecursion,
+    },
+    execution::SessionState,
+    logical_expr::{Expr, Filter, LogicalPlan},
+    physical_plan::ExecutionPlan,
+    sql::parser::Statement as EngineStatement,
+};
+use lakebed_types::{Error, ErrorKind, Result};
+
+use crate::{
+    error::from_engine,
+    guard,
+    sql::{self, Ast, Statement},
+};
+
+/// Row filters pay where this many result columns stand against each filtered one.
+const WIDE_RESULT_PER_FILTER_COLUMN: usize = 4;
+/// Above this many rows wanted, a scan is not the kind that reads a few rows of many columns.
+const FEW_ROWS: usize = 10_000;
+
+/// A query that is ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct RowsPlan {
+    pub(crate) state: SessionState,
+    /// Analyzed and optimized.
+    pub(crate) plan: LogicalPlan,
+    /// With the names that were promised.
+    pub(crate) schema: SchemaRef,
+}
+
+/// The plan that a syntax tree means, not yet optimized.
+pub(crate) async fn logical(state: &SessionState, statement: EngineStatement) -> Result<LogicalPlan> {
+    let plan = state.statement_to_plan(statement).await.map_err(from_engine)?;
+    guard::check_reads_only(&plan)?;
+    Ok(plan)
+}
+
+/// The planner's form of a query.
+pub(crate) fn engine_statement(query: &Statement) -> Result<EngineStatement> {
+    match &query.ast {
+        Ast::Query(ast) => Ok(EngineStatement::Statement(ast.clone())),
+        _ => Err(Error::internal("a statement that is no query was planned as one")),
+    }
+}
+
+/// The names of a plan's columns, as people shall see them.
+pub(crate) fn output_names(query: &Statement, plan: &LogicalPlan, spelling: &HashMap<String, String>) -> Vec<String> {
+    let fields = plan.schema().fields();
+    sql::output_names(query, fields.iter().map(|field| field.name().as_str()), spelling)
+}
+
+/// Optimizes. `names`: one for each column of the result.
+pub(crate) fn finish(state: SessionState, plan: &LogicalPlan, names: &[String], columns: usize) -> Result<RowsPlan> {
+    let plan = state.optimize(plan).map_err(from_engine)?;
+    let fields = plan.schema().fields();
+    if fields.len() > columns {
+        let text = format!("the result has {} columns; at most {columns} are allowed", fields.len());
+        return Err(Error::new(ErrorKind::QueryTooComplex, text));
+    }
+    let renamed = |(i, field): (usize, &Arc<Field>)| match names.get(i) {
+        Some(name) => field.as_ref().clone().with_name(name),
+        None => field.as_ref().clone(),
+    };
+    let schema = Arc::new(Schema::new(fields.iter().enumerate().map(renamed).collect::<Vec<_>>()));
+    Ok(RowsPlan { state, plan, schema })
+}
+
+/// How the operators of one attempt are chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strategy {
+    pub(crate) partitions: usize,
+    /// False: join by sorting, which can spill.
+    pub(crate) hash_joins: bool,
+}
+
+/// The operators for a plan.
+pub(crate) async fn physical(
+    rows: &RowsPlan,
+    strategy: Strategy,
+) -> Result<(SessionState, Arc<dyn ExecutionPlan>), DataFusionError> {
+    let mut state = rows.state.clone();
+    let options = state.config_mut().options_mut();
+    options.execution.target_partitions = strategy.partitions.max(1);
+    options.optimizer.prefer_hash_join = strategy.hash_joins;
+    options.execution.parquet.pushdown_filters = filters_while_decoding(&rows.plan)?;
+    let plan = state.query_planner().create_physical_plan(&rows.plan, &state).await?;
+    Ok((state, plan))
+}
+
+/// Whether the scan shall filter row by row while it decodes: many columns, few of them filtered, few rows wanted. Then
+/// most pages are never decoded. Elsewhere it costs more than it saves, above all where joins push filters of their own.
+fn filters_while_decoding(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
+    let mut shape = Shape::default();
+    plan.apply_with_subqueries(|node| {
+        shape.look_at(node);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let narrow = !shape.combines && shape.scans == 1 && shape.few_rows;
+    Ok(narrow && shape.filtered > 0 && shape.projected >= shape.filtered * WIDE_RESULT_PER_FILTER_COLUMN)
+}
+
+#[derive(Debug, Default)]
+struct Shape {
+    scans: usize,
+    projected: usize,
+    filtered: usize,
+    few_rows: bool,
+    combines: bool,
+}
+
+impl Shape {
+    fn look_at(&mut self, node: &LogicalPlan) {
+        match node {
+            LogicalPlan::TableScan(scan) => {
+                self.scans += 1;
+                self.projected += scan.projected_schema.fields().len();
+                self.add_filters(scan.filters.iter());
+                self.few_rows |= scan.fetch.is_some_and(|rows| rows <= FEW_ROWS);
+            }
+            LogicalPlan::Filter(Filter { predicate, .. }) => self.add_filters(std::iter::once(predicate)),
+            LogicalPlan::Sort(sort) => self.few_rows |= sort.fetch.is_some_and(|rows| rows <= FEW_ROWS),
+            LogicalPlan::Limit(_) => self.few_rows = true,
+            LogicalPlan::Join(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::RecursiveQuery(_) => self.combines = true,
+            _ => {}
+        }
+    }
+
+    fn add_filters<'a>(&mut self, filters: impl Iterator<Item = &'a Expr>) {
+        let columns: HashSet<&Column> = filters.flat_map(Expr::column_refs).collect();
+        self.filtered = self.filtered.max(columns.len());
+    }
+}
+
+/// Partitions for a query while this many run: all threads for few, fewer for many.
+pub(crate) fn partitions(threads: usize, running: usize) -> usize {
+    (2 * threads).div_ceil(running.max(1)).clamp(1, threads.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_queries_get_all_threads_and_many_share() {
+        assert_eq!(partitions(8, 1), 8);
+        assert_eq!(partitions(8, 2), 8);
+        assert_eq!(partitions(8, 4), 4);
+        assert_eq!(partitions(8, 100), 1);
+        assert_eq!(partitions(0, 0), 1);
+    }
+}

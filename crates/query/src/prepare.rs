@@ -1,0 +1,223 @@
+//! Text → checked, resolved and planned statement. One function for each kind of statement.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::LogicalPlan;
+use lakebed_access::Principal;
+use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, Result};
+
+use crate::{
+    declare,
+    error::from_engine,
+    etag, explain,
+    plan::{self, RowsPlan},
+    prepared::{Parameters, PreparedQuery, QueryOptions},
+    resolve::{self, Resolved, Resolver},
+    service::Engine,
+    session::Resources,
+    show::{self, Shown},
+    sql::{self, Ast, Describe, Statement},
+    system::Seen,
+    table_rows::{row_count_schema, status_schema},
+    work::Work,
+};
+
+/// Prepares a statement.
+pub(crate) async fn prepare(
+    engine: &Arc<Engine>,
+    who: &Principal,
+    text: &str,
+    options: &QueryOptions,
+) -> Result<PreparedQuery> {
+    let started = engine.clock.instant();
+    let submitted = engine.clock.now();
+    let statement = parse(engine, text).await?;
+    who.may_run(statement.kind)?;
+    let kind = statement.kind;
+    let preparation = Preparation { engine, who, options, resources: engine.sessions.resources() };
+    let Outcome { work, schema, resolved, etag } = preparation.statement(statement, text).await?;
+    Ok(PreparedQuery {
+        id: QueryId::random(),
+        sql: text.to_owned(),
+        kind,
+        source: options.source,
+        database: options.database.clone(),
+        submitted,
+        schema,
+        snapshots: resolved.snapshots,
+        tables: resolved.read,
+        etag,
+        planning: engine.clock.instant().saturating_duration_since(started),
+        resources: preparation.resources,
+        work,
+    })
+}
+
+async fn parse(engine: &Engine, text: &str) -> Result<Statement> {
+    let limits = engine.settings.sql.clone();
+    // Checked before the text is copied anywhere.
+    if text.len() > limits.bytes {
+        let message = format!("the statement has {} bytes; at most {} are allowed", text.len(), limits.bytes);
+        return Err(Error::new(ErrorKind::QueryTooComplex, message));
+    }
+    let text = text.to_owned();
+    engine.cpu.plan(limits.planning, move || sql::parse(&text, &limits)).await
+}
+
+/// What preparing gave.
+struct Outcome {
+    work: Work,
+    schema: SchemaRef,
+    resolved: Resolved,
+    etag: Option<String>,
+}
+
+/// A statement on its way to being prepared.
+pub(crate) struct Preparation<'a> {
+    pub(crate) engine: &'a Arc<Engine>,
+    pub(crate) who: &'a Principal,
+    pub(crate) options: &'a QueryOptions,
+    pub(crate) resources: Resources,
+}
+
+impl Preparation<'_> {
+    async fn statement(&self, mut statement: Statement, text: &str) -> Result<Outcome> {
+        let database = self.lookup_database(&statement.ast)?;
+        let resolver =
+            Resolver { engine: self.engine, who: self.who, database: &database, resources: &self.resources };
+        let resolved = resolver.resolve(&statement.references).await?;
+        sql::fold(&mut statement, &resolved.exact_names())?;
+        if matches!(statement.ast, Ast::Query(_)) {
+            return self.select(statement, text, resolved).await;
+        }
+        let (work, schema) = self.other(statement.ast, &resolved, &database).await?;
+        Ok(Outcome { work, schema, resolved, etag: None })
+    }
+
+    /// A view's text is read again where the view stands, so that is where its names are looked up now.
+    fn lookup_database(&self, ast: &Ast) -> Result<DatabaseName> {
+        match ast {
+            Ast::CreateView(view) => {
+                Ok(resolve::table_name(view.name.parts(), &self.options.database)?.database().clone())
+            }
+            _ => Ok(self.options.database.clone()),
+        }
+    }
+
+    async fn select(&self, statement: Statement, text: &str, resolved: Resolved) -> Result<Outcome> {
+        let rows = self.rows(statement, &resolved, &self.options.database).await?;
+        let etag = (!resolved.volatile).then(|| {
+            let options = self.options;
+            etag::tag(text.trim(), &options.parameters, &options.database, self.who, &resolved.snapshots)
+        });
+        Ok(Outcome { schema: rows.schema.clone(), work: Work::Rows(Box::new(rows)), resolved, etag })
+    }
+
+    async fn other(&self, ast: Ast, resolved: &Resolved, database: &DatabaseName) -> Result<(Work, SchemaRef)> {
+        match ast {
+            Ast::Explain { inner, analyze, .. } => self.explain(*inner, analyze, resolved).await,
+            Ast::Show(show) => ready(self.shown(database).show(show).await?),
+            Ast::Describe(Describe::Table(table)) => ready(self.shown(database).describe(table.parts()).await?),
+            Ast::Describe(Describe::Query(query)) => {
+                let rows = self.rows(*query, resolved, database).await?;
+                ready(show::columns_of(&rows.schema, &[])?)
+            }
+            Ast::Set { name, .. } => Err(set_refused(&name)),
+            Ast::CopyTo(copy) => {
+                let target = declare::copy_target(self.engine, &copy)?;
+                let rows = self.rows(*copy.source, resolved, database).await?;
+                Ok((declare::write(rows, target), row_count_schema()))
+            }
+            Ast::CreateTableAs(table) => self.create_table_as(table, resolved, database).await,
+            Ast::Insert { table, columns, source } => {
+                let insert = declare::Insert::find(self, table.parts(), columns).await?;
+                let plan = self.planned(*source, resolved, database, insert.shape()).await?;
+                Ok((declare::write(plan, insert.target()), row_count_schema()))
+            }
+            Ast::CreateView(view) => {
+                let rows = self.rows((*view.query).clone(), resolved, database).await?;
+                Ok((declare::create_view(self, view, &rows).await?, status_schema()))
+            }
+            other => Ok((declare::change(self, other)?, status_schema())),
+        }
+    }
+
+    async fn explain(&self, inner: Statement, analyze: bool, resolved: &Resolved) -> Result<(Work, SchemaRef)> {
+        let rows = self.rows(inner, resolved, &self.options.database).await?;
+        let schema = explain::schema()?;
+        if analyze {
+            return Ok((Work::Analyze(Box::new(rows)), schema));
+        }
+        let engine = self.engine.clone();
+        let limit = self.engine.settings.sql.planning;
+        let batch = self.engine.cpu.plan_async(limit, move || async move { explain::explain(&engine, &rows).await }).await?;
+        Ok((Work::Ready(vec![batch]), schema))
+    }
+
+    async fn create_table_as(
+        &self,
+        table: sql::CreateTableAs,
+        resolved: &Resolved,
+        database: &DatabaseName,
+    ) -> Result<(Work, SchemaRef)> {
+        let Some(target) = declare::new_table(self, &table).await? else {
+            let there = crate::table_rows::row_count(0)?;
+            return ready(there);
+        };
+        let rows = self.rows(*table.query, resolved, database).await?;
+        Ok((declare::write(rows, target), row_count_schema()))
+    }
+
+    fn shown<'b>(&'b self, database: &'b DatabaseName) -> Shown<'b> {
+        Shown {
+            seen: Seen { catalog: &self.engine.catalog, who: self.who },
+            sessions: &self.engine.sessions,
+            settings: &self.engine.settings,
+            database,
+        }
+    }
+
+    /// Plans a query.
+    async fn rows(&self, query: Statement, resolved: &Resolved, database: &DatabaseName) -> Result<RowsPlan> {
+        self.planned(query, resolved, database, |plan, names| Ok((plan, names))).await
+    }
+
+    /// Plans a query; `shape` may still change its columns.
+    async fn planned(
+        &self,
+        query: Statement,
+        resolved: &Resolved,
+        database: &DatabaseName,
+        shape: impl FnOnce(LogicalPlan, Vec<String>) -> Result<(LogicalPlan, Vec<String>)> + Send + 'static,
+    ) -> Result<RowsPlan> {
+        let state = self.engine.sessions.state(&self.resources, database, &resolved.named)?;
+        let spelling = resolved.spelling();
+        let parameters = self.options.parameters.clone();
+        let limits = self.engine.settings.sql.clone();
+        let work = move || async move {
+            let plan = plan::logical(&state, plan::engine_statement(&query)?).await?;
+            let names = plan::output_names(&query, &plan, &spelling);
+            let plan = bind(plan, &parameters)?;
+            let (plan, names) = shape(plan, names)?;
+            plan::finish(state, &plan, &names, limits.columns)
+        };
+        self.engine.cpu.plan_async(self.engine.settings.sql.planning, work).await
+    }
+}
+
+fn bind(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
+    let values = sql::bind(&plan, parameters)?;
+    plan.with_param_values(values).map_err(from_engine)
+}
+
+fn ready(batch: arrow::array::RecordBatch) -> Result<(Work, SchemaRef)> {
+    let schema = batch.schema();
+    Ok((Work::Ready(vec![batch]), schema))
+}
+
+/// Every statement runs in a session of its own, so a setting would be forgotten at once.
+fn set_refused(name: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("setting `{name}` cannot be changed by a statement"))
+        .with_hint("Send the database, the timeout and the like with the request; the engine's settings are the server's.")
+}

@@ -1,0 +1,240 @@
+//! The façade: everything that an API can ask of the engine.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use arrow::datatypes::SchemaRef;
+use lakebed_access::{Access, Admitted, Principal};
+use lakebed_catalog::Catalog;
+use lakebed_storage::Location;
+use lakebed_tables::ReadCaches;
+use lakebed_types::{
+    Clock, Error, Estimate, QueryId, QueryState, QueryStatistics, Result, TableName,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    background, estimate,
+    history::{History, QueryRecord},
+    page::{self, ParquetPage},
+    prepare,
+    prepared::{PreparedQuery, QueryOptions},
+    rows::{self, RowsRequest},
+    run::{self, BatchStream, RunningQuery},
+    runtime::CpuRuntime,
+    session::Sessions,
+    settings::QuerySettings,
+    spool::{ResultPage, Spool},
+    work::Work,
+};
+
+/// The engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct QueryService {
+    engine: Arc<Engine>,
+}
+
+/// What all statements share.
+pub(crate) struct Engine {
+    pub(crate) settings: QuerySettings,
+    pub(crate) catalog: Catalog,
+    pub(crate) access: Access,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cpu: CpuRuntime,
+    pub(crate) sessions: Sessions,
+    pub(crate) caches: ReadCaches,
+    pub(crate) history: History,
+    pub(crate) spool: Option<Spool>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl QueryService {
+    /// Starts the threads for queries. Empties the spill and spool directories.
+    ///
+    /// # Errors
+    /// `disk_failed` if a directory cannot be made or emptied.
+    pub fn new(settings: QuerySettings, catalog: Catalog, access: Access, clock: Arc<dyn Clock>) -> Result<Self> {
+        let engine = Engine {
+            cpu: CpuRuntime::new(settings.threads)?,
+            sessions: Sessions::new(&settings, catalog.storage())?,
+            caches: ReadCaches::new(settings.metadata_cache_bytes),
+            history: History::new(settings.history_entries),
+            spool: Spool::new(&settings, clock.clone())?,
+            settings,
+            catalog,
+            access,
+            clock,
+        };
+        Ok(Self { engine: Arc::new(engine) })
+    }
+
+    /// The catalog that names are looked up in.
+    pub fn catalog(&self) -> &Catalog {
+        &self.engine.catalog
+    }
+
+    /// Who admits queries.
+    pub fn access(&self) -> &Access {
+        &self.engine.access
+    }
+
+    /// Checks and plans a statement for a principal, against the snapshots of now. Nothing of the data is read.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement, and `permission_denied`. Goes into the history.
+    pub async fn prepare(&self, who: &Principal, sql: &str, options: &QueryOptions) -> Result<PreparedQuery> {
+        let prepared = prepare::prepare(&self.engine, who, sql, options).await;
+        if let Err(error) = &prepared {
+            self.remember_refused(who, sql, options, error);
+        }
+        prepared
+    }
+
+    fn remember_refused(&self, who: &Principal, sql: &str, options: &QueryOptions, error: &Error) {
+        let now = self.engine.clock.now();
+        let id = QueryId::random();
+        if error.kind() == lakebed_types::ErrorKind::Internal {
+            tracing::error!(query_id = %id, error = ?error, "a statement could not be planned");
+        }
+        metrics::counter!("lakebed_queries_total", "kind" => "unknown", "state" => "refused").increment(1);
+        let record = QueryRecord {
+            id,
+            principal: who.name().to_owned(),
+            source: options.source,
+            database: options.database.clone(),
+            sql: sql.to_owned(),
+            kind: None,
+            state: QueryState::Queued,
+            submitted: now,
+            ended: None,
+            statistics: QueryStatistics::default(),
+            error: None,
+        };
+        self.engine.history.add(record, None, CancellationToken::new());
+        self.engine.history.end(id, now, None, Err(error));
+    }
+
+    /// What running it would read. No data is read, no request made.
+    ///
+    /// # Errors
+    /// `internal` if a statistic cannot be evaluated.
+    #[expect(clippy::unused_async, reason = "the façade's promise: an estimate may one day ask a worker")]
+    pub async fn estimate(&self, prepared: &PreparedQuery) -> Result<Estimate> {
+        let price = self.engine.settings.price_per_tib_usd;
+        let rows = match &prepared.work {
+            Work::Rows(rows) | Work::Analyze(rows) => rows,
+            Work::Write(write) => &write.rows,
+            Work::Ready(_) | Work::Change(_) => return Ok(Estimate::default()),
+        };
+        estimate::estimate(&rows.plan, &prepared.tables, price)
+    }
+
+    /// Runs it. The stream owns the permit: dropping it cancels the query and frees everything.
+    ///
+    /// # Errors
+    /// What fails before the first row can come; later failures end the stream.
+    pub async fn run(&self, admitted: Admitted, prepared: PreparedQuery) -> Result<RunningQuery> {
+        run::start(self.engine.clone(), admitted, prepared).await
+    }
+
+    /// A statement for rows of one table without SQL text from the caller: column names and a boolean filter
+    /// expression (checked like any SQL), `sort` as `-price,name`.
+    ///
+    /// # Errors
+    /// As for [`QueryService::prepare`].
+    pub async fn prepare_rows(
+        &self,
+        who: &Principal,
+        table: &TableName,
+        rows: &RowsRequest,
+        options: &QueryOptions,
+    ) -> Result<PreparedQuery> {
+        let limits = self.engine.settings.sql.clone();
+        let (name, request) = (table.clone(), rows.clone());
+        let text = move || rows::statement(&name, &request, &limits);
+        let text = self.engine.cpu.plan(self.engine.settings.sql.planning, text).await?;
+        self.prepare(who, &text, options).await
+    }
+
+    /// A page of one Parquet file by its location (inside the allow-list), straight from the right row group.
+    ///
+    /// # Errors
+    /// `location_not_allowed`, `object_not_found`, `corrupt_file` and the store's own.
+    pub async fn parquet_page(
+        &self,
+        admitted: Admitted,
+        location: &Location,
+        offset: u64,
+        limit: usize,
+    ) -> Result<ParquetPage> {
+        page::read(&self.engine, admitted, location, offset, limit).await
+    }
+
+    /// Starts a query that runs without anyone waiting; its result goes to the spool. Returns when it is queued.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the statement; `unavailable` while the space for results is used up.
+    pub async fn submit(
+        &self,
+        who: &Principal,
+        sql: &str,
+        options: &QueryOptions,
+        timeout: Option<Duration>,
+    ) -> Result<QueryId> {
+        background::submit(&self.engine, who, sql, options, timeout).await
+    }
+
+    /// History, newest first; what this principal may see. `before`: page on from this record.
+    pub fn history(&self, who: &Principal, limit: usize, before: Option<QueryId>) -> Vec<QueryRecord> {
+        self.engine.history.list(who, limit, before)
+    }
+
+    /// One execution.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn record(&self, who: &Principal, id: QueryId) -> Result<QueryRecord> {
+        self.engine.history.record(who, id)
+    }
+
+    /// Stops a query, running or queued. Idempotent; `not_found` if there is no such query.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn cancel(&self, who: &Principal, id: QueryId) -> Result<QueryRecord> {
+        self.engine.history.cancel(who, id)
+    }
+
+    /// Rows `offset..offset+limit` of a background query's result, from the spool. `conflict` while it runs, `expired` after
+    /// its lifetime, its own error where it failed.
+    ///
+    /// # Errors
+    /// As said, and `not_found` if there is no such query.
+    pub async fn results(&self, who: &Principal, id: QueryId, offset: u64, limit: usize) -> Result<ResultPage> {
+        background::results(&self.engine, who, id, offset, limit).await
+    }
+
+    /// The whole result of a background query as a stream.
+    ///
+    /// # Errors
+    /// As for [`QueryService::results`].
+    pub async fn result_stream(&self, who: &Principal, id: QueryId) -> Result<(SchemaRef, BatchStream)> {
+        background::result_stream(&self.engine, who, id).await
+    }
+
+    /// Ends what is past its lifetime. Called by the server's duty loop.
+    pub fn sweep(&self) {
+        if let Some(spool) = &self.engine.spool {
+            spool.sweep();
+        }
+    }
+
+    /// Bytes that all queries have reserved now.
+    pub fn memory_reserved(&self) -> u64 {
+        self.engine.sessions.memory_reserved()
+    }
+}

@@ -1,0 +1,105 @@
+//! Tables that the server makes: `system.*` and `information_schema.*`, filled with what the principal may see.
+
+mod crawls;
+mod files;
+mod information_schema;
+mod queries;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::{catalog::TableProvider, datasource::MemTable};
+use lakebed_access::Principal;
+use lakebed_catalog::{Catalog, Table, TableKind};
+use lakebed_types::{DatabaseName, Error, ErrorKind, Result, TableName};
+
+pub(crate) use files::partition_label;
+
+use crate::{
+    error::{from_engine, nearest},
+    service::Engine,
+};
+
+const SYSTEM: &str = "system";
+const INFORMATION_SCHEMA: &str = "information_schema";
+
+const SYSTEM_TABLES: &[&str] =
+    &["queries", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
+const INFORMATION_SCHEMA_TABLES: &[&str] = &["schemata", "tables", "columns", "views"];
+
+/// Whether the server keeps this database's name for itself.
+pub(crate) fn is_system(database: &DatabaseName) -> bool {
+    matches!(database.as_str(), SYSTEM | INFORMATION_SCHEMA)
+}
+
+/// The table as it is now.
+pub(crate) async fn provider(engine: &Engine, who: &Principal, name: &TableName) -> Result<Arc<dyn TableProvider>> {
+    let batch = rows(engine, who, name).await?;
+    let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(from_engine)?;
+    Ok(Arc::new(table))
+}
+
+async fn rows(engine: &Engine, who: &Principal, name: &TableName) -> Result<RecordBatch> {
+    let seen = Seen { catalog: &engine.catalog, who };
+    match (name.database().as_str(), name.table()) {
+        (SYSTEM, "queries") => queries::queries(engine, who),
+        (SYSTEM, "tables") => files::tables(seen).await,
+        (SYSTEM, "partitions") => files::partitions(seen).await,
+        (SYSTEM, "files") => files::files(seen).await,
+        (SYSTEM, "crawlers") => crawls::crawlers(seen).await,
+        (SYSTEM, "crawl_runs") => crawls::runs(seen).await,
+        (SYSTEM, "crawl_report") => crawls::report(seen).await,
+        (INFORMATION_SCHEMA, "schemata") => information_schema::schemata(seen).await,
+        (INFORMATION_SCHEMA, "tables") => information_schema::tables(seen).await,
+        (INFORMATION_SCHEMA, "columns") => information_schema::columns(seen).await,
+        (INFORMATION_SCHEMA, "views") => information_schema::views(seen).await,
+        _ => Err(unknown(name)),
+    }
+}
+
+fn unknown(name: &TableName) -> Error {
+    let tables = if name.database().as_str() == SYSTEM { SYSTEM_TABLES } else { INFORMATION_SCHEMA_TABLES };
+    let hint = match nearest(name.table(), tables.iter().copied()) {
+        Some(table) => format!("Did you mean `{}.{table}`?", name.database()),
+        None => format!("There are: {}.", tables.join(", ")),
+    };
+    Error::new(ErrorKind::TableNotFound, format!("there is no table {name}")).with_hint(hint)
+}
+
+/// The catalog as one principal sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) who: &'a Principal,
+}
+
+impl Seen<'_> {
+    pub(crate) async fn databases(self) -> Result<Vec<lakebed_catalog::Database>> {
+        let mut databases = self.catalog.databases().await?;
+        databases.retain(|database| self.who.can_see_database(&database.name));
+        Ok(databases)
+    }
+
+    /// Tables and views of a database, by name.
+    pub(crate) async fn tables_of(self, database: &DatabaseName) -> Result<Vec<Table>> {
+        if !self.who.can_see_database(database) {
+            return Err(Error::new(ErrorKind::DatabaseNotFound, format!("there is no database {database}")));
+        }
+        let mut tables = self.catalog.tables(database).await?;
+        tables.retain(|table| self.who.can_see_table(&table.name));
+        Ok(tables)
+    }
+
+    /// Tables and views of all databases.
+    pub(crate) async fn tables(self) -> Result<Vec<Table>> {
+        let mut all = Vec::new();
+        for database in self.databases().await? {
+            all.extend(self.tables_of(&database.name).await?);
+        }
+        Ok(all)
+    }
+}
+
+fn is_view(table: &Table) -> bool {
+    matches!(table.kind, TableKind::View { .. })
+}
