@@ -68,6 +68,10 @@ impl Place {
         Self { store, object }
     }
 
+    fn is_s3(&self) -> bool {
+        self.store.starts_with("s3://")
+    }
+
     fn is_local(&self) -> bool {
         self.store.starts_with("file://")
     }
@@ -86,8 +90,12 @@ fn by_code(facts: &StoreFacts<'_>, place: &Place) -> Option<Error> {
     let object = &place.object;
     Some(match facts.code.as_deref()? {
         "NoSuchBucket" | "ContainerNotFound" => {
-            Error::new(ErrorKind::BucketNotFound, format!("bucket `{}` does not exist", place.store))
-                .with_hint("Check the bucket's name, the region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL).")
+            Error::new(ErrorKind::BucketNotFound, format!("bucket `{}` does not exist", place.store)).with_hint(
+                match place.is_s3() {
+                    true => "Check the bucket's name, the region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL).",
+                    false => "Check the bucket's name.",
+                },
+            )
         }
         "InvalidBucketName" => {
             Error::new(ErrorKind::BucketNotFound, format!("`{}` is not a bucket's name for this store", place.store))
@@ -112,7 +120,10 @@ fn by_code(facts: &StoreFacts<'_>, place: &Place) -> Option<Error> {
         }
         "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
             Error::new(ErrorKind::StoreTokenExpired, format!("the session token for `{object}` is no longer valid"))
-                .with_hint("Renew AWS_SESSION_TOKEN together with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+                .with_hint(match place.is_s3() {
+                    true => "Renew AWS_SESSION_TOKEN together with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+                    false => "Renew the token.",
+                })
         }
         "SlowDown" | "ServerBusy" | "TooManyRequests" => {
             Error::new(ErrorKind::StoreFailed, format!("the store of `{object}` asks to send fewer requests"))
@@ -129,7 +140,7 @@ fn by_connection(facts: &StoreFacts<'_>, place: &Place) -> Option<Error> {
         HttpErrorKind::Request | HttpErrorKind::Interrupted => "the connection broke to the store of",
         _ => return None,
     };
-    let hint = match place.store.starts_with("s3://") {
+    let hint = match place.is_s3() {
         true => "Check that the server runs, the network, and AWS_ENDPOINT_URL and AWS_REGION.",
         false => "Check that the server runs, and the network.",
     };

@@ -147,6 +147,7 @@ impl Storage {
 
     async fn list_found(self, location: Location) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
         let store = self.readable(&location)?;
+        let location = with_folder_looked_up(location).await;
         if !location.is_folder() {
             match self.head(&location).await {
                 Ok(meta) => return Ok(stream::once(async { Ok(meta) }).boxed()),
@@ -191,6 +192,7 @@ impl Storage {
     /// # Errors
     /// `object_not_found` if neither does, and what the store says.
     pub async fn resolve(&self, location: &Location) -> Result<Location> {
+        let location = &with_folder_looked_up(location.clone()).await;
         if location.is_folder() {
             return Ok(location.clone());
         }
@@ -219,6 +221,15 @@ impl Storage {
     /// Counters of the whole process.
     pub fn counters(&self) -> &StoreCounters {
         &self.inner.counters
+    }
+}
+
+/// A local folder may have come into being since its location was read.
+async fn with_folder_looked_up(location: Location) -> Location {
+    let Some(path) = location.local_path().filter(|_| !location.is_folder()) else { return location };
+    match tokio::fs::metadata(path).await {
+        Ok(metadata) if metadata.is_dir() => location.as_folder(),
+        _ => location,
     }
 }
 

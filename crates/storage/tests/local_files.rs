@@ -108,6 +108,12 @@ async fn folders_that_are_missing_empty_or_closed() {
     let storage = lake.storage(Mode::Read).unwrap();
     assert!(names(&storage, &root.child("empty/").unwrap()).await.is_empty());
 
+    // Named before it was there, or without a slash.
+    let named = root.child("late").unwrap();
+    lake.write("late/x.csv", "x").unwrap();
+    assert_eq!(names(&storage, &named).await, ["x.csv"]);
+    assert!(storage.resolve(&named).await.unwrap().is_folder());
+
     let missing = root.child("missing/").unwrap();
     let error = storage.list(&missing).try_next().await.unwrap_err();
     assert_eq!(
