@@ -102,6 +102,24 @@ fn by_code(facts: &StoreFacts<'_>, place: &Place) -> Option<Error> {
         }
         "NoSuchKey" | "BlobNotFound" => not_found(object),
         "AccessDenied" | "AuthorizationPermissionMismatch" | "AllAccessDisabled" | "AccountProblem" => denied(object),
+        "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
+            Error::new(ErrorKind::StoreTokenExpired, format!("the session token for `{object}` is no longer valid"))
+                .with_hint(match place.is_s3() {
+                    true => "Renew AWS_SESSION_TOKEN together with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+                    false => "Renew the token.",
+                })
+        }
+        "SlowDown" | "ServerBusy" | "TooManyRequests" => {
+            Error::new(ErrorKind::StoreFailed, format!("the store of `{object}` asks to send fewer requests"))
+                .with_hint("Try again later, or allow fewer connections at once.")
+        }
+        code => return by_signature_code(code, place),
+    })
+}
+
+fn by_signature_code(code: &str, place: &Place) -> Option<Error> {
+    let object = &place.object;
+    Some(match code {
         "InvalidAccessKeyId" => {
             wrong_signature(format!("the store does not know the access key that asked for `{object}`"))
                 .with_hint("Check AWS_ACCESS_KEY_ID, and that AWS_ENDPOINT_URL is the store that issued it.")
@@ -117,17 +135,6 @@ fn by_code(facts: &StoreFacts<'_>, place: &Place) -> Option<Error> {
         "RequestTimeTooSkewed" | "RequestExpired" => {
             wrong_signature(format!("the store refused the time of the request for `{object}`"))
                 .with_hint("Set this machine's clock: it differs from the store's by more than the store accepts.")
-        }
-        "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
-            Error::new(ErrorKind::StoreTokenExpired, format!("the session token for `{object}` is no longer valid"))
-                .with_hint(match place.is_s3() {
-                    true => "Renew AWS_SESSION_TOKEN together with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-                    false => "Renew the token.",
-                })
-        }
-        "SlowDown" | "ServerBusy" | "TooManyRequests" => {
-            Error::new(ErrorKind::StoreFailed, format!("the store of `{object}` asks to send fewer requests"))
-                .with_hint("Try again later, or allow fewer connections at once.")
         }
         _ => return None,
     })

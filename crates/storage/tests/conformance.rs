@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may its helpers")]
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use lakebed_storage::{Location, Mode, Storage, StorageSettings, StoreCounters, classify};
 use lakebed_testkit::{S3Key, S3Server, TestLake};
 use lakebed_types::{Error, ErrorKind};
@@ -46,6 +46,7 @@ impl Lake {
 async fn conforms(lake: Lake) {
     empty_and_missing(&lake).await;
     names_of_all_kinds(&lake).await;
+    more_than_a_page(&lake).await;
     reading(&lake).await;
     writing(&lake).await;
     counting(&lake).await;
@@ -108,6 +109,19 @@ async fn names_of_all_kinds(lake: &Lake) {
     let level = lake.store().list_with_delimiter(Some(folder.path())).await.unwrap();
     assert_eq!(level.common_prefixes, [folder.child("a/").unwrap().path().clone()]);
     assert_eq!(level.objects.len(), 5);
+}
+
+/// More objects than one answer of a LIST holds.
+async fn more_than_a_page(lake: &Lake) {
+    let folder = lake.writable.child("many files/").unwrap();
+    let names: BTreeSet<_> = (0..1100).map(|at| folder.child(&format!("ä {at:04}")).unwrap().to_string()).collect();
+    let puts = names.iter().map(|name| lake.put(&name[lake.writable.to_string().len()..], "x"));
+    futures::stream::iter(puts).buffer_unordered(16).count().await;
+    let before = lake.storage.counters().requests();
+    let found = lake.names_below(&folder).await.unwrap();
+    assert_eq!(lake.storage.counters().requests() - before, 2);
+    assert_eq!(found.len(), names.len());
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), names);
 }
 
 async fn reading(lake: &Lake) {
