@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use lakebed_storage::{Location, Mode};
-use lakebed_tables::FileKind;
+use lakebed_tables::{FileKind, TextOptions};
 use lakebed_types::{Error, ErrorKind, Result};
 
 use crate::{
@@ -150,7 +150,7 @@ fn check_text_options(request: &CreateTable, record: &FilesRecord, survey: &Surv
     let Some(text) = request.text.as_ref().filter(|_| record.kind == FileKind::Csv && !record.declared) else {
         return Ok(());
     };
-    let other = survey.found.iter().find(|found| found.kind == FileKind::Csv && found.text != *text);
+    let other = survey.found.iter().find(|found| found.kind == FileKind::Csv && !same_dialect(&found.text, text));
     match other {
         None => Ok(()),
         Some(found) => Err(Error::invalid_request(format!(
@@ -159,4 +159,8 @@ fn check_text_options(request: &CreateTable, record: &FilesRecord, survey: &Surv
         ))
         .with_hint("Leave out the options, or declare the columns as well.")),
     }
+}
+
+fn same_dialect(left: &TextOptions, right: &TextOptions) -> bool {
+    (left.delimiter, left.quote, left.header) == (right.delimiter, right.quote, right.header)
 }

@@ -126,6 +126,7 @@ pub(crate) async fn look(catalog: &Catalog, name: &TableName, loaded: Arc<Loaded
         Err(error) if error.kind() == ErrorKind::ObjectNotFound => Listing::default(),
         Err(error) => return Err(error.context(format!("looking for new files of `{name}`"))),
     };
+    let listing = whole(listing)?;
     let fingerprint = listing.fingerprint();
     if loaded.listed.lock().fingerprint.as_ref() == Some(&fingerprint) {
         return unchanged(inner, loaded, at, fingerprint).await;
@@ -145,6 +146,14 @@ pub(crate) async fn look(catalog: &Catalog, name: &TableName, loaded: Arc<Loaded
     let loaded = load(catalog, name).await?;
     *loaded.listed.lock() = Listed { at: Some(at), fingerprint: Some(fingerprint) };
     Ok(loaded)
+}
+
+/// A query is not answered from a part of the folders.
+fn whole(mut listing: Listing) -> Result<Listing> {
+    match listing.unreadable.pop() {
+        Some(error) => Err(error),
+        None => Ok(listing),
+    }
 }
 
 async fn unchanged(

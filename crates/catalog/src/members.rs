@@ -38,10 +38,12 @@ impl Members {
             Scope::All => true,
             Scope::Values => folders(path).take_while(|folder| hive_pair(folder).is_none()).all(is_value_folder),
         };
-        scope
-            && hidden_part(path).is_none()
-            && !(self.without_keys && !hive_keys(path).is_empty())
-            && self.pattern.as_ref().is_none_or(|wanted| *wanted == pattern(path))
-            && !self.excluded.iter().any(|excluded| *excluded == path || (excluded.ends_with('/') && path.starts_with(excluded)))
+        let hidden = hidden_part(path).is_some() || (self.without_keys && !hive_keys(path).is_empty());
+        let named = self.pattern.as_ref().is_none_or(|wanted| *wanted == pattern(path));
+        scope && named && !hidden && !self.excluded.iter().any(|excluded| is_at_or_below(excluded, path))
     }
+}
+
+fn is_at_or_below(place: &str, path: &str) -> bool {
+    place == path || (place.ends_with('/') && path.starts_with(place))
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use arrow::datatypes::SchemaRef;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use lakebed_storage::Location;
 use lakebed_tables::{FileKind, Inspection, Rejected, TextOptions, inspect};
 use lakebed_types::{Error, ErrorKind, Result, format_count};
@@ -31,6 +31,8 @@ pub(crate) struct Listing {
     pub(crate) refused: Vec<Refused>,
     /// All objects that the store named.
     pub(crate) listed: u64,
+    /// Why folders could not be read, where the others could.
+    pub(crate) unreadable: Vec<Error>,
 }
 
 /// A path that is no data file.
@@ -117,23 +119,16 @@ impl Found {
     }
 }
 
-/// Lists a location that someone wrote: `s3://bucket/data` is the folder `data/` where there is no such object.
+/// Lists a location that someone wrote: `s3://bucket/data` is the folder `data/` where there is no such object. Says
+/// which it is.
 pub(crate) async fn list_written(
     inner: &Inner,
     location: &Location,
     progress: Progress<'_>,
 ) -> Result<(Location, Listing)> {
-    match list(inner, location, &|_| true, progress).await {
-        Ok(listing) => Ok((location.clone(), listing)),
-        Err(error) if error.kind() == ErrorKind::ObjectNotFound && !location.is_folder() => {
-            let folder = location.as_folder();
-            match list(inner, &folder, &|_| true, progress).await {
-                Ok(listing) if listing.listed > 0 => Ok((folder, listing)),
-                _ => Err(error),
-            }
-        }
-        Err(error) => Err(error),
-    }
+    let location = inner.storage.resolve(location).await?;
+    let listing = list(inner, &location, &|_| true, progress).await?;
+    Ok((location, listing))
 }
 
 /// Lists a location: one stream of pages from the store. `accept` tells which paths are candidates; the others are not
@@ -144,10 +139,19 @@ pub(crate) async fn list(
     accept: &(dyn Fn(&str) -> bool + Send + Sync),
     progress: Progress<'_>,
 ) -> Result<Listing> {
-    let (mut objects, mut listed) = (Vec::new(), 0);
+    let (mut objects, mut listed, mut unreadable) = (Vec::new(), 0, Vec::new());
     let mut refused = BTreeMap::<String, Refused>::new();
     let mut stream = inner.storage.list(location);
-    while let Some(meta) = stream.try_next().await? {
+    while let Some(meta) = stream.next().await {
+        let meta = match meta {
+            Ok(meta) => meta,
+            // Of local folders each is read by itself, and the rest goes on.
+            Err(error) if location.is_local() && error.kind() == ErrorKind::StoreAccessDenied && listed > 0 => {
+                unreadable.push(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         listed += 1;
         if listed % 100 == 0 {
             progress(CrawlProgress { listed, ..CrawlProgress::default() });
@@ -162,12 +166,12 @@ pub(crate) async fn list(
             None if accept(path) => objects.push(meta),
             None => {}
         }
-        if objects.len() + refused.len() > inner.settings.max_files {
+        if objects.len() + refused.len() + unreadable.len() > inner.settings.max_files {
             return Err(too_many(location, inner.settings.max_files));
         }
     }
     objects.sort_by(|left, right| left.location.cmp(&right.location));
-    Ok(Listing { objects, refused: refused.into_values().collect(), listed })
+    Ok(Listing { objects, refused: refused.into_values().collect(), listed, unreadable })
 }
 
 fn too_many(location: &Location, max: usize) -> Error {
@@ -203,9 +207,16 @@ pub(crate) async fn inspect_new(
 ) -> Result<Survey> {
     let mut pool = SchemaPool::default();
     let mut known = objects::known(&mut *inner.store.read().await?, location, &mut pool).await?;
+    let unreadable = listing.unreadable.iter().map(|error| Refused {
+        path: String::new(),
+        reason: error.to_string(),
+        hidden: false,
+        files: 0,
+        bytes: 0,
+    });
     let mut survey = Survey {
         found: Vec::with_capacity(listing.objects.len()),
-        refused: listing.refused,
+        refused: listing.refused.into_iter().chain(unreadable).collect(),
         listed: listing.listed,
         inspected: 0,
         reused: 0,

@@ -51,7 +51,7 @@ impl Catalog {
             }
         }
         if let Some(unfinished) = unfinished {
-            unfinished.is_finished();
+            unfinished.finish();
         }
         result.map(|()| report)
     }
@@ -176,7 +176,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    fn is_finished(mut self) {
+    fn finish(mut self) {
         self.id.clear();
     }
 }
