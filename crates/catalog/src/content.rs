@@ -7,7 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::{
+    array::{Array, StringArray},
+    compute::cast,
+    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
+};
 use lakebed_tables::{FileKind, SchemaConflict, merge_schemas, partition_type};
 use lakebed_types::sql_type_name;
 
@@ -91,7 +95,21 @@ fn place(found: &Found, rules: &Rules) -> Place {
     {
         return Place::Out("it shares less than half of its columns with the table".to_owned());
     }
-    Place::In(hive_values(&found.path))
+    let values = hive_values(&found.path);
+    match values.iter().zip(&rules.keys).find(|(value, key)| !is_of_type(value, key)) {
+        Some((value, (key, declared))) => {
+            let (value, declared) = (value.as_deref().unwrap_or_default(), declared.as_ref().map(type_name));
+            Place::Out(format!("`{key}` is `{value}`, which is no {}", declared.unwrap_or_default()))
+        }
+        None => Place::In(values),
+    }
+}
+
+/// Whether a partition's value can be read as its declared type.
+fn is_of_type(value: &Option<String>, (_, declared): &(String, Option<DataType>)) -> bool {
+    let (Some(value), Some(declared)) = (value, declared) else { return true };
+    let text = StringArray::from(vec![value.as_str()]);
+    cast(&text, declared).is_ok_and(|typed| typed.null_count() == 0)
 }
 
 fn names<T: AsRef<str>>(keys: &[T]) -> String {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, stream};
 use lakebed_storage::Location;
-use lakebed_tables::{FileKind, Inspection, Rejected, TextOptions, inspect};
+use lakebed_tables::{FileKind, Inspection, TextOptions, inspect};
 use lakebed_types::{Error, ErrorKind, Result, format_count};
 use object_store::ObjectMeta;
 use sha2::{Digest, Sha256};
@@ -279,22 +279,12 @@ enum Told {
 async fn look_into(inner: &Inner, location: &Location, meta: &ObjectMeta) -> Result<Told> {
     match inspect(&inner.storage, &location.sibling(&meta.location), meta).await {
         Ok(Ok(inspection)) => Ok(Told::Content(Ok(inspection))),
-        Ok(Err(rejected)) => Ok(Told::Content(Err(reason(&rejected)))),
+        Ok(Err(rejected)) => Ok(Told::Content(Err(format!("the file {rejected}")))),
         Err(error) => match error.kind() {
             ErrorKind::ObjectNotFound => Ok(Told::Unreadable("it was gone before it could be read".to_owned())),
             ErrorKind::StoreAccessDenied => Ok(Told::Unreadable("the store denies access to it".to_owned())),
             _ => Err(error),
         },
-    }
-}
-
-fn reason(rejected: &Rejected) -> String {
-    match rejected {
-        Rejected::Empty => "the file is empty".to_owned(),
-        Rejected::WrongMagic(what) => format!("no data file: {what}"),
-        Rejected::Manifest(what) => format!("a manifest, no data: {what}"),
-        Rejected::Damaged(what) => format!("damaged: {what}"),
-        Rejected::Unsupported(what) => format!("not supported: {what}"),
     }
 }
 

@@ -1,0 +1,7 @@
+//! The catalog over real folders: what a user of it would notice.
+
+mod crawling;
+mod declaring;
+mod lake;
+mod looking;
+mod reopening;
