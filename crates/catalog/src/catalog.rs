@@ -91,15 +91,8 @@ impl Catalog {
         databases::insert(write.connection(), &DatabaseName::default_database(), None, now).await?;
         runs::interrupt_all(write.connection(), now).await?;
         write.commit().await?;
-        let inner = Inner {
-            store,
-            storage,
-            settings,
-            clock,
-            slots: Slots::default(),
-            crawling: Mutex::default(),
-            _lock: lock,
-        };
+        let inner =
+            Inner { store, storage, settings, clock, slots: Slots::default(), crawling: Mutex::default(), _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 

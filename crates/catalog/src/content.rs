@@ -142,29 +142,34 @@ fn distinct(candidates: &[&Found], places: &[Place]) -> Vec<(SchemaRef, usize, u
 }
 
 fn merge(candidates: &[&Found], places: &mut [Place]) -> Option<SchemaRef> {
-    let mut merged: Option<(SchemaRef, usize)> = None;
+    let mut merged: Option<SchemaRef> = None;
+    let mut inside: Vec<usize> = Vec::new();
     for (schema, first, _) in distinct(candidates, places) {
-        let Some((so_far, reference)) = &merged else {
-            merged = Some((schema, first));
-            continue;
-        };
-        match merge_schemas(so_far, &schema, candidates[*reference].kind) {
-            Ok(wider) => merged = Some((wider, *reference)),
+        let so_far = merged.as_ref().unwrap_or(&schema);
+        match merge_schemas(so_far, &schema, candidates[first].kind) {
+            Ok(wider) => {
+                merged = Some(wider);
+                inside.push(first);
+            }
             Err(conflict) => {
-                let reason = conflict_reason(&conflict, &candidates[*reference].path);
+                let reason = conflict_reason(&conflict, inside.iter().map(|file| candidates[*file]));
                 leave_out(candidates, places, &schema, &reason);
             }
         }
     }
-    merged.map(|(schema, _)| schema)
+    merged
 }
 
-fn conflict_reason(conflict: &SchemaConflict, other: &str) -> String {
-    let (left, right) = (type_name(&conflict.left), type_name(&conflict.right));
-    format!("column `{}` is {right} here and {left} in `{other}`", conflict.column)
+/// Names a file that has the column, with the type that it has there: the type so far may be wider than any file's.
+fn conflict_reason<'a>(conflict: &SchemaConflict, mut inside: impl Iterator<Item = &'a Found>) -> String {
+    let of = |found: &'a Found| {
+        let field = found.schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&conflict.column))?;
+        Some(format!("{} in `{}`", type_name(field.data_type()), found.path))
+    };
+    let other = inside.find_map(of).unwrap_or_else(|| format!("{} elsewhere", type_name(&conflict.left)));
+    format!("column `{}` is {} here and {other}", conflict.column, type_name(&conflict.right))
 }
 
-/// Different Arrow types may have one SQL name; then the Arrow name tells more.
 fn type_name(data_type: &DataType) -> String {
     sql_type_name(data_type)
 }
@@ -212,7 +217,8 @@ fn declared_misfit(found: &SchemaRef, declared: &SchemaRef, kind: FileKind) -> O
 
 /// Strings are one type to SQL, however Arrow lays them out.
 fn same_type(left: &DataType, right: &DataType) -> bool {
-    left == right || sql_type_name(left) == sql_type_name(right) && !matches!(left, DataType::Timestamp(..))
+    left == right
+        || sql_type_name(left) == sql_type_name(right) && !matches!(left, DataType::Timestamp(..))
         || matches!((left, right), (DataType::Timestamp(_, a), DataType::Timestamp(_, b)) if a.is_some() == b.is_some())
 }
 

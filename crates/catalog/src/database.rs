@@ -19,8 +19,9 @@ impl Catalog {
     /// `already_exists`, unless `if_not_exists`; `invalid_request` for a reserved name.
     pub async fn create_database(&self, name: &DatabaseName, if_not_exists: bool, comment: Option<&str>) -> Result<()> {
         if RESERVED.contains(&name.as_str()) {
-            return Err(Error::invalid_request(format!("database name `{name}` is reserved"))
-                .with_hint("Choose another name."));
+            return Err(
+                Error::invalid_request(format!("database name `{name}` is reserved")).with_hint("Choose another name.")
+            );
         }
         let mut write = self.inner.store.write().await?;
         let created = databases::insert(write.connection(), name, comment, self.inner.clock.now()).await?;

@@ -137,10 +137,7 @@ fn settle_declared(request: &CreateTable, record: FilesRecord, survey: &Survey) 
         candidates.iter().for_each(|found| *kinds.entry(found.kind).or_default() += 1);
         let most = kinds.into_iter().max_by_key(|(_, count)| *count).map_or("other", |(kind, _)| kind_name(kind));
         let (location, declared) = (&settled.files.location, kind_name(settled.files.kind));
-        return Err(Error::new(
-            ErrorKind::SchemaConflict,
-            format!("{location} has no {declared} files, but {most}"),
-        ));
+        return Err(Error::new(ErrorKind::SchemaConflict, format!("{location} has no {declared} files, but {most}")));
     }
     Ok(settled)
 }

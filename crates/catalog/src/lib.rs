@@ -26,9 +26,7 @@ mod survey;
 mod table;
 
 pub use catalog::{Catalog, CatalogSettings};
-pub use crawler::report::{
-    Change, CrawlProgress, CrawlReport, CrawlRequest, Crawler, Outcome, ReportEntry, RunState,
-};
+pub use crawler::report::{Change, CrawlProgress, CrawlReport, CrawlRequest, Crawler, Outcome, ReportEntry, RunState};
 pub use freshness::Freshness;
 pub use model::{CreateTable, Database, Partition, Table, TableKind};
 

@@ -26,13 +26,8 @@ impl CatalogLock {
                 .with_source(cause)
         };
         // Not truncated: until the lock is ours, what stands in the file is another process's.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use(catalog, &mut file)),
@@ -62,6 +57,7 @@ fn in_use(catalog: &Path, file: &mut File) -> Error {
         Ok(_) if !holder.trim().is_empty() => format!("process {}", holder.trim()),
         _ => "another process".to_owned(),
     };
-    Error::new(ErrorKind::Conflict, format!("catalog {} is in use by {by}", catalog.display()))
-        .with_hint("Stop that process, ask it with `--url`, or give this one a data directory of its own with `--data-dir`.")
+    Error::new(ErrorKind::Conflict, format!("catalog {} is in use by {by}", catalog.display())).with_hint(
+        "Stop that process, ask it with `--url`, or give this one a data directory of its own with `--data-dir`.",
+    )
 }

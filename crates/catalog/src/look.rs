@@ -4,6 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use lakebed_storage::Location;
 use lakebed_tables::{DataFile, FileKind, Snapshot, SnapshotParts};
 use lakebed_types::{Error, ErrorKind, Result, TableName};
 use parking_lot::Mutex;
@@ -120,44 +122,60 @@ fn declared_schema(found: &SchemaRef, declared: &SchemaRef, by_position: bool) -
 pub(crate) async fn look(catalog: &Catalog, name: &TableName, loaded: Arc<Loaded>) -> Result<Arc<Loaded>> {
     let inner = &catalog.inner;
     let (files, at) = (&loaded.files, inner.clock.now());
-    let listing = match survey::list(inner, &files.location, &|path| files.accepts(path), &|_| {}).await {
-        Ok(listing) => listing,
-        // The folder or file is gone, and with it the table's files; that is a state of the data.
-        Err(error) if error.kind() == ErrorKind::ObjectNotFound => Listing::default(),
-        Err(error) => return Err(error.context(format!("looking for new files of `{name}`"))),
-    };
-    let listing = whole(listing)?;
+    let listing = list_now(inner, files).await.map_err(|error| error.context(format!("table `{name}`")))?;
     let fingerprint = listing.fingerprint();
     if loaded.listed.lock().fingerprint.as_ref() == Some(&fingerprint) {
-        return unchanged(inner, loaded, at, fingerprint).await;
+        return unchanged(inner, name, loaded, at, fingerprint).await;
     }
     let mut survey = survey::inspect_new(inner, &files.location, listing, true, &|_| {}).await?;
     survey.refused.retain(|refused| !refused.hidden && files.accepts(&refused.path));
-    let settled = Settled::new(files.clone(), &survey.found.iter().collect::<Vec<_>>(), &survey.refused.iter().collect::<Vec<_>>(), &HashMap::new());
+    let settled = Settled::new(
+        files.clone(),
+        &survey.found.iter().collect::<Vec<_>>(),
+        &survey.refused.iter().collect::<Vec<_>>(),
+        &HashMap::new(),
+    );
     let changed = settled.differs_from(files);
     if !changed && settled.warnings == loaded.warnings {
-        return unchanged(inner, loaded, at, fingerprint).await;
+        return unchanged(inner, name, loaded, at, fingerprint).await;
     }
     let mut write = inner.store.write().await?;
     if !tables::replace(write.connection(), loaded.id, &settled.state(changed, at)).await? {
         return Err(Error::new(ErrorKind::TableNotFound, format!("table `{name}` has just been dropped")));
     }
     write.commit().await?;
+    inner.slots.described_anew(name);
     let loaded = load(catalog, name).await?;
     *loaded.listed.lock() = Listed { at: Some(at), fingerprint: Some(fingerprint) };
     Ok(loaded)
 }
 
-/// A query is not answered from a part of the folders.
-fn whole(mut listing: Listing) -> Result<Listing> {
-    match listing.unreadable.pop() {
-        Some(error) => Err(error),
-        None => Ok(listing),
+/// The table's candidates. A folder or file that is gone has none: that is a state of the data, as long as what it lay in
+/// is there. A query is not answered from those folders alone that could be read.
+async fn list_now(inner: &Inner, files: &FilesRecord) -> Result<Listing> {
+    match survey::list(inner, &files.location, &|path| files.accepts(path), &|_| {}).await {
+        Ok(mut listing) => listing.unreadable.pop().map_or(Ok(listing), Err),
+        Err(error) if error.kind() == ErrorKind::ObjectNotFound => {
+            check_root(inner, &files.location).await?;
+            Ok(Listing::default())
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// A disk that is not mounted looks like a folder that is gone.
+async fn check_root(inner: &Inner, location: &Location) -> Result<()> {
+    let allowed = inner.storage.allowed();
+    let roots = allowed.iter().map(|(root, _)| root).filter(|root| root.contains(location) && *root != location);
+    for root in roots.filter(|root| root.is_local() && root.is_folder()) {
+        inner.storage.list(root).try_next().await?;
+    }
+    Ok(())
 }
 
 async fn unchanged(
     inner: &Inner,
+    name: &TableName,
     loaded: Arc<Loaded>,
     at: DateTime<Utc>,
     fingerprint: Vec<u8>,
@@ -165,6 +183,7 @@ async fn unchanged(
     let mut write = inner.store.write().await?;
     tables::listed(write.connection(), loaded.id, at).await?;
     write.commit().await?;
+    inner.slots.described_anew(name);
     *loaded.listed.lock() = Listed { at: Some(at), fingerprint: Some(fingerprint) };
     Ok(loaded)
 }

@@ -11,7 +11,8 @@ const ID_MIXED_LENGTH: usize = 12;
 
 /// Extensions that say what a file holds, and are no part of a table's name.
 const EXTENSIONS: [&str; 16] = [
-    "parquet", "parq", "pq", "csv", "tsv", "txt", "json", "ndjson", "jsonl", "gz", "gzip", "zst", "zstd", "snappy", "lz4", "zip",
+    "parquet", "parq", "pq", "csv", "tsv", "txt", "json", "ndjson", "jsonl", "gz", "gzip", "zst", "zstd", "snappy",
+    "lz4", "zip",
 ];
 
 /// The part of a path up to and including its first segment that begins with `_` or `.`; whether that is a folder.
@@ -100,7 +101,9 @@ fn blot(segment: &str, out: &mut String) {
 fn blot_word(word: &str, out: &mut String) {
     let has_digit = word.contains(|c: char| c.is_ascii_digit());
     let hex = word.len() >= ID_HEX_LENGTH && word.chars().all(|c| c.is_ascii_hexdigit());
-    if has_digit && (hex || word.len() >= ID_MIXED_LENGTH || word.len() == 4 && word.chars().all(|c| c.is_ascii_hexdigit())) {
+    if has_digit
+        && (hex || word.len() >= ID_MIXED_LENGTH || word.len() == 4 && word.chars().all(|c| c.is_ascii_hexdigit()))
+    {
         out.push('#');
         return;
     }

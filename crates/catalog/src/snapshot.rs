@@ -11,7 +11,7 @@ use lakebed_types::{ErrorKind, Result, TableName};
 use parking_lot::Mutex;
 
 use crate::{
-    Catalog, Partition, TableKind,
+    Catalog, Partition, Table, TableKind,
     look::{self, Loaded},
     store::tables,
 };
@@ -20,6 +20,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     by_name: Mutex<HashMap<TableName, Arc<Slot>>>,
+    described: Mutex<Described>,
+}
+
+/// Tables and views as the catalog file has them.
+#[derive(Debug, Default)]
+struct Described {
+    /// Counts changes: what was read before one is not kept after it.
+    generation: u64,
+    by_name: HashMap<TableName, Table>,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +50,30 @@ impl Slots {
         Arc::clone(self.by_name.lock().entry(name.clone()).or_default())
     }
 
+    /// What is known of a table or view, and the generation to keep it under otherwise.
+    pub(crate) fn described(&self, name: &TableName) -> Result<Table, u64> {
+        let described = self.described.lock();
+        described.by_name.get(name).cloned().ok_or(described.generation)
+    }
+
+    /// Keeps what was read, unless something has changed since.
+    pub(crate) fn describe(&self, generation: u64, table: &Table) {
+        let mut described = self.described.lock();
+        if described.generation == generation {
+            described.by_name.insert(table.name.clone(), table.clone());
+        }
+    }
+
+    /// Forgets the description of a table: the catalog file has another one now.
+    pub(crate) fn described_anew(&self, name: &TableName) {
+        let mut described = self.described.lock();
+        described.generation += 1;
+        described.by_name.remove(name);
+    }
+
     /// Forgets what is in memory of a table; the next query reads the catalog file again.
     pub(crate) fn invalidate(&self, name: &TableName) {
+        self.described_anew(name);
         if let Some(slot) = self.by_name.lock().get(name) {
             let mut state = slot.state.lock();
             state.generation += 1;

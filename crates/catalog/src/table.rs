@@ -24,12 +24,19 @@ impl Catalog {
         Ok(records.into_iter().map(|record| record.table).collect())
     }
 
-    /// One table or view, as the last look found it.
+    /// One table or view, as the last look found it. In memory after the first time.
     ///
     /// # Errors
     /// `table_not_found` (with the nearest name as hint) or `database_not_found`.
     pub async fn table(&self, name: &TableName) -> Result<Table> {
-        Ok(self.record(name).await?.table)
+        match self.inner.slots.described(name) {
+            Ok(table) => Ok(table),
+            Err(generation) => {
+                let table = self.record(name).await?.table;
+                self.inner.slots.describe(generation, &table);
+                Ok(table)
+            }
+        }
     }
 
     /// Stores a query under a name. Whether it is valid and free of cycles is the caller's business.
@@ -45,7 +52,9 @@ impl Catalog {
             tables::delete(write.connection(), existing.id).await?;
         }
         tables::insert_view(write.connection(), name, sql, &schema, self.inner.clock.now()).await?;
-        write.commit().await
+        write.commit().await?;
+        self.inner.slots.remove(name);
+        Ok(())
     }
 
     /// Drops a table, or a view with `view`. Files stay. `if_exists`: no error where there is none. Returns whether one

@@ -85,7 +85,8 @@ fn found<'a>(
     renamed: Option<String>,
     existing: Option<&'a TableRecord>,
 ) -> Plan<'a> {
-    let mut indexes: Vec<usize> = draft.files.iter().chain(draft.left_out.iter().map(|(file, _)| file)).copied().collect();
+    let mut indexes: Vec<usize> =
+        draft.files.iter().chain(draft.left_out.iter().map(|(file, _)| file)).copied().collect();
     indexes.sort_unstable();
     let candidates: Vec<&Found> = indexes.iter().map(|file| &survey.found[*file]).collect();
     let below = |refused: &&Refused| {
@@ -188,7 +189,8 @@ impl<'a> Names<'a> {
                 && files.members.pattern == record.members.pattern
                 && files.members.without_keys == record.members.without_keys
         };
-        let (table, _) = self.of_this_crawl().find(|(table, files)| same(files) && !self.matched.contains(&table.id))?;
+        let (table, _) =
+            self.of_this_crawl().find(|(table, files)| same(files) && !self.matched.contains(&table.id))?;
         self.matched.insert(table.id);
         Some(table)
     }
@@ -197,7 +199,9 @@ impl<'a> Names<'a> {
     /// that was asked for is taken from any crawl's table, and from nobody else.
     fn same_name(&mut self, wanted: &str, asked_for: bool) -> Result<Option<&'a TableRecord>> {
         let wanted = wanted.to_lowercase();
-        let Some(table) = self.existing.iter().find(|table| table.table.name.table() == wanted) else { return Ok(None) };
+        let Some(table) = self.existing.iter().find(|table| table.table.name.table() == wanted) else {
+            return Ok(None);
+        };
         let crawl = table.files.as_ref().and_then(|files| files.crawl.as_deref());
         let free = !self.matched.contains(&table.id);
         match crawl {
@@ -268,6 +272,8 @@ pub(super) fn entries(survey: &Survey, plans: &[Plan<'_>], last: &[ReportEntry])
         bytes: refused.bytes,
         change: change(&refused.path, Outcome::Skipped, &refused.reason),
     }));
-    entries.sort_by(|left, right| (&left.path, left.outcome, &left.table).cmp(&(&right.path, right.outcome, &right.table)));
+    entries.sort_by(|left, right| {
+        (&left.path, left.outcome, &left.table).cmp(&(&right.path, right.outcome, &right.table))
+    });
     entries
 }

@@ -143,7 +143,8 @@ impl Planner<'_> {
     /// A named folder: one table, or a place for several.
     fn folder(&mut self, folder: &str, files: Vec<usize>) {
         let name = table_name(file_name(folder.trim_end_matches('/')));
-        let children: HashSet<Option<String>> = files.iter().map(|file| self.first_named_folder(folder, *file)).collect();
+        let children: HashSet<Option<String>> =
+            files.iter().map(|file| self.first_named_folder(folder, *file)).collect();
         if children.len() == 1 && !children.contains(&None) {
             return self.place(folder, &name, files);
         }
@@ -194,7 +195,10 @@ impl Planner<'_> {
     fn keyed_files(&mut self, folder: &str, name: &str, files: Vec<usize>, keys: Vec<String>, scope: Scope) {
         let lower: Vec<String> = keys.iter().map(|key| key.to_lowercase()).collect();
         let has_keys = |file: &usize| {
-            hive_keys(&self.files[*file].path[folder.len()..]).iter().map(|key| key.to_lowercase()).eq(lower.iter().cloned())
+            hive_keys(&self.files[*file].path[folder.len()..])
+                .iter()
+                .map(|key| key.to_lowercase())
+                .eq(lower.iter().cloned())
         };
         let (usual, unusual): (Vec<usize>, Vec<usize>) = files.into_iter().partition(has_keys);
         let mut groups = self.groups(&usual);
@@ -210,7 +214,11 @@ impl Planner<'_> {
         for group in groups {
             let why = match group.kind == main.kind {
                 true => "its columns are others than those of most files in the partitions".to_owned(),
-                false => format!("it is {}, most files in the partitions are {}", kind_name(group.kind), kind_name(main.kind)),
+                false => format!(
+                    "it is {}, most files in the partitions are {}",
+                    kind_name(group.kind),
+                    kind_name(main.kind)
+                ),
             };
             left_out.extend(group.files.iter().map(|file| (*file, why.clone())));
         }
@@ -317,9 +325,8 @@ impl Planner<'_> {
         for (pattern, same) in self.alike(files) {
             let LayoutFile { kind, nameless, schema, .. } = self.files[same[0]];
             let columns: HashSet<String> = schema.fields().iter().map(|field| field.name().to_lowercase()).collect();
-            let fits = |group: &&mut Group| {
-                group.kind == kind && group.nameless == nameless && group.takes(&columns, pattern)
-            };
+            let fits =
+                |group: &&mut Group| group.kind == kind && group.nameless == nameless && group.takes(&columns, pattern);
             match groups.iter_mut().find(fits) {
                 Some(group) => {
                     group.columns.extend(columns);

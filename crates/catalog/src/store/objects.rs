@@ -12,7 +12,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     INSERT_ROWS,
-    codec::{column, count, digest, from_json, from_word, integer, json, optional_count, schema_bytes, schema_from, word},
+    codec::{
+        column, count, digest, from_json, from_word, integer, json, optional_count, schema_bytes, schema_from, word,
+    },
 };
 use crate::failure::store_failed;
 
@@ -66,10 +68,12 @@ impl SchemaPool {
 
     /// The schemas of these rows, shared.
     async fn load(&mut self, connection: &mut SqliteConnection) -> Result<HashMap<i64, SchemaRef>> {
-        let rows = sqlx::query("SELECT id, digest, arrow FROM schemas").fetch_all(connection).await.map_err(store_failed)?;
+        let rows =
+            sqlx::query("SELECT id, digest, arrow FROM schemas").fetch_all(connection).await.map_err(store_failed)?;
         let mut schemas = HashMap::with_capacity(rows.len());
         for row in &rows {
-            let (id, digest, bytes): (i64, Vec<u8>, Vec<u8>) = (column(row, "id")?, column(row, "digest")?, column(row, "arrow")?);
+            let (id, digest, bytes): (i64, Vec<u8>, Vec<u8>) =
+                (column(row, "id")?, column(row, "digest")?, column(row, "arrow")?);
             let schema = match self.by_digest.get(&digest) {
                 Some(pooled) => Arc::clone(&pooled.schema),
                 None => schema_from(&bytes)?,

@@ -47,26 +47,31 @@ pub(crate) async fn crawlers(connection: &mut SqliteConnection) -> Result<Vec<Cr
 
 /// Removes a crawler and its runs; false if there is none.
 pub(crate) async fn delete_crawler(connection: &mut SqliteConnection, name: &str) -> Result<bool> {
-    sqlx::query("DELETE FROM runs WHERE crawler = ?").bind(name).execute(&mut *connection).await.map_err(store_failed)?;
-    let done =
-        sqlx::query("DELETE FROM crawlers WHERE name = ?").bind(name).execute(connection).await.map_err(store_failed)?;
+    sqlx::query("DELETE FROM runs WHERE crawler = ?")
+        .bind(name)
+        .execute(&mut *connection)
+        .await
+        .map_err(store_failed)?;
+    let done = sqlx::query("DELETE FROM crawlers WHERE name = ?")
+        .bind(name)
+        .execute(connection)
+        .await
+        .map_err(store_failed)?;
     Ok(done.rows_affected() > 0)
 }
 
 /// Records that a run has begun, and forgets the oldest of its crawler.
 pub(crate) async fn begin(connection: &mut SqliteConnection, report: &CrawlReport) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO runs (id, crawler, location, database_name, state, started) VALUES (?, ?, ?, ?, ?, ?)",
-    )
-    .bind(&report.id)
-    .bind(&report.crawler)
-    .bind(report.location.to_string())
-    .bind(report.database.as_str())
-    .bind(RunState::Running.as_str())
-    .bind(report.started.timestamp_micros())
-    .execute(&mut *connection)
-    .await
-    .map_err(store_failed)?;
+    sqlx::query("INSERT INTO runs (id, crawler, location, database_name, state, started) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(&report.id)
+        .bind(&report.crawler)
+        .bind(report.location.to_string())
+        .bind(report.database.as_str())
+        .bind(RunState::Running.as_str())
+        .bind(report.started.timestamp_micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(store_failed)?;
     sqlx::query(
         "DELETE FROM runs WHERE crawler = ?1 AND sequence NOT IN
          (SELECT sequence FROM runs WHERE crawler = ?1 ORDER BY sequence DESC LIMIT ?2)",
@@ -159,10 +164,7 @@ pub(crate) async fn get(connection: &mut SqliteConnection, id: &str) -> Result<O
 }
 
 /// The entries of the newest successful run over this location into this database.
-pub(crate) async fn last_entries(
-    connection: &mut SqliteConnection,
-    report: &CrawlReport,
-) -> Result<Vec<ReportEntry>> {
+pub(crate) async fn last_entries(connection: &mut SqliteConnection, report: &CrawlReport) -> Result<Vec<ReportEntry>> {
     let row = sqlx::query(
         "SELECT sequence FROM runs WHERE location = ? AND database_name = ? AND crawler = ? AND state = ?
          ORDER BY sequence DESC LIMIT 1",

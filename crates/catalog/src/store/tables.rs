@@ -271,8 +271,9 @@ async fn write_columns(
     let plain = columns.fields().iter().map(|field| (field, false));
     let all: Vec<_> = plain.chain(partitions.fields().iter().map(|field| (field, true))).enumerate().collect();
     for chunk in all.chunks(INSERT_ROWS) {
-        let mut insert =
-            QueryBuilder::<Sqlite>::new("INSERT INTO columns (table_id, position, name, type, nullable, is_partition) ");
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO columns (table_id, position, name, type, nullable, is_partition) ",
+        );
         insert.push_values(chunk, |mut row, (position, (field, is_partition))| {
             row.push_bind(table).push_bind(*position as i64 + 1).push_bind(field.name().clone());
             row.push_bind(sql_type_name(field.data_type())).push_bind(field.is_nullable()).push_bind(*is_partition);

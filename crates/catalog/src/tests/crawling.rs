@@ -133,12 +133,7 @@ async fn changes_are_told_from_run_to_run() {
     let report = lake.crawl().await;
     assert_eq!(
         lines(&report),
-        [
-            r#""a/" table a 2 changed"#,
-            r#""b/" table b 0 gone"#,
-            r#""c/" table c 1 unchanged"#,
-            r#""d/" table d 1 new"#,
-        ]
+        [r#""a/" table a 2 changed"#, r#""b/" table b 0 gone"#, r#""c/" table c 1 unchanged"#, r#""d/" table d 1 new"#,]
     );
     assert_eq!((report.inspected, report.reused), (2, 2));
     let gone = lake.catalog.table(&name("b")).await.unwrap();

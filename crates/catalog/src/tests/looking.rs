@@ -25,12 +25,19 @@ async fn a_query_looks_when_the_last_look_is_old_enough() {
     assert_eq!(next.rows(), Some(2));
     assert_ne!(next.version(), first.version());
     let table = lake.catalog.table(&name("t")).await.unwrap();
-    assert_eq!((table.files, table.rows, table.last_listed), (2, Some(2), Some(lakebed_types::Clock::now(&*lake.clock))));
+    assert_eq!(
+        (table.files, table.rows, table.last_listed),
+        (2, Some(2), Some(lakebed_types::Clock::now(&*lake.clock)))
+    );
 
     lake.later(5);
     let read = lake.bytes_read();
     let same = lake.catalog.snapshot(&name("t")).await.unwrap();
-    assert_eq!((same.version(), lake.bytes_read()), (next.version(), read), "a look that finds nothing new reads nothing");
+    assert_eq!(
+        (same.version(), lake.bytes_read()),
+        (next.version(), read),
+        "a look that finds nothing new reads nothing"
+    );
 
     lake.remove("t/1.parquet");
     lake.later(5);
@@ -118,7 +125,8 @@ async fn a_store_that_fails_is_told_and_no_old_snapshot_served() {
     lake.parquet("t/1.parquet", &[("x", ints(&[1]))]);
     lake.crawl().await;
     lake.catalog.snapshot(&name("t")).await.unwrap();
-    let (root, away) = (lake.path("x").parent().unwrap().to_owned(), lake.path("x").parent().unwrap().with_extension("away"));
+    let (root, away) =
+        (lake.path("x").parent().unwrap().to_owned(), lake.path("x").parent().unwrap().with_extension("away"));
     // As a disk that is not mounted.
     std::fs::rename(&root, &away).unwrap();
     lake.later(60);

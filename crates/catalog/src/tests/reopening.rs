@@ -33,11 +33,11 @@ async fn a_restart_reads_no_footer_and_gives_the_same_version() {
 #[tokio::test]
 async fn a_second_process_is_told_who_has_the_catalog() {
     let lake = Lake::new().await;
+    let (lake_file, lake_clock) = (lake.catalog_file(), lake.clock.clone());
     let open = || {
         let storage = Storage::new(StorageSettings::default());
         Catalog::open(&lake_file, storage, CatalogSettings::default(), lake_clock.clone())
     };
-    let (lake_file, lake_clock) = (lake.catalog_file(), lake.clock.clone());
     let error = open().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let expected = format!("catalog {} is in use by process {}", lake_file.display(), std::process::id());
