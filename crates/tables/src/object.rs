@@ -1,6 +1,12 @@
 //! Reading ranges of one object of a snapshot, and noticing when it is no longer the object that was listed.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -10,8 +16,6 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 
 /// Ranges closer than this are fetched in one request where a request costs a round trip.
 const REMOTE_GAP_BYTES: u64 = 1024 * 1024;
-/// The same for local files, where a request costs a system call.
-const LOCAL_GAP_BYTES: u64 = 16 * 1024;
 /// A longer range is fetched in parts, side by side: one slow transfer must not outlast the request's time limit.
 const PART_BYTES: u64 = 16 * 1024 * 1024;
 /// Parts of one range that are under way at once.
@@ -23,12 +27,21 @@ pub(crate) struct DataObject {
     store: Arc<dyn ObjectStore>,
     location: Location,
     meta: ObjectMeta,
+    /// Whether this very object was seen to be as it was listed. A remote store tells with every answer, for free; a local
+    /// file is asked once.
+    seen: Arc<AtomicBool>,
 }
 
 impl DataObject {
     /// `location` names the object (for messages), `meta` is how it was listed.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, location: Location, meta: ObjectMeta) -> Self {
-        Self { store, location, meta }
+        Self { store, location, meta, seen: Arc::default() }
+    }
+
+    /// The same, just looked at.
+    pub(crate) fn seen(self) -> Self {
+        self.seen.store(true, Ordering::Relaxed);
+        self
     }
 
     pub(crate) fn location(&self) -> &Location {
@@ -58,8 +71,30 @@ impl DataObject {
 
     /// The bytes of several ranges, those near each other in one request.
     pub(crate) async fn read_many(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let gap = if self.location.scheme() == "file" { LOCAL_GAP_BYTES } else { REMOTE_GAP_BYTES };
-        coalesce_ranges(ranges, |range| self.read(range), gap).await
+        if self.location.is_local() {
+            return self.read_local(ranges).await;
+        }
+        coalesce_ranges(ranges, |range| self.read(range), REMOTE_GAP_BYTES).await
+    }
+
+    /// All ranges in one go, which costs one opening of the file.
+    async fn read_local(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let mut parts = Vec::with_capacity(ranges.len());
+        let mut rest = ranges;
+        if !self.seen.load(Ordering::Relaxed)
+            && let Some((first, more)) = ranges.split_first()
+        {
+            parts.push(self.read(first.clone()).await?);
+            self.seen.store(true, Ordering::Relaxed);
+            rest = more;
+        }
+        if !rest.is_empty() {
+            match self.store.get_ranges(&self.meta.location, rest).await {
+                Ok(read) => parts.extend(read),
+                Err(error) => return Err(self.failed(error).await),
+            }
+        }
+        Ok(parts)
     }
 
     async fn read_part(&self, range: Range<u64>) -> Result<Bytes> {

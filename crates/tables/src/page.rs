@@ -65,7 +65,7 @@ async fn try_page(
 ) -> Result<Page> {
     let store = storage.store(location)?;
     let meta = caches.checked(location, storage.head(location)).await.map_err(shared)?;
-    let object = DataObject::new(store, location.clone(), meta.as_ref().clone());
+    let object = DataObject::new(store, location.clone(), meta.as_ref().clone()).seen();
     let file = caches.page_file(&object).await.map_err(shared)?;
     let batches = match file.part(offset, limit) {
         Some(part) => decode(caches, object, &file, part, limit).await?,

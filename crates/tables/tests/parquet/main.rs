@@ -1,0 +1,9 @@
+//! Parquet tables as a user meets them: through the engine, over files on a local disk.
+
+mod lake;
+mod open;
+mod pages;
+mod pruning;
+mod safety;
+mod scan;
+mod write;

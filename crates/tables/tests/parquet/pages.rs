@@ -1,0 +1,92 @@
+//! Pages of one file.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, StringArray},
+    compute::concat_batches,
+};
+use lakebed_tables::read_page;
+use lakebed_types::ErrorKind;
+use parquet::file::properties::WriterProperties;
+use proptest::prelude::*;
+
+use crate::lake::{Lake, ints};
+
+const ROWS: i64 = 10_000;
+
+/// Several row groups of several pages, one column with NULLs and strings of changing length.
+fn paged(lake: &Lake) {
+    let names = (0..ROWS).map(|n| (n % 7 != 0).then(|| "x".repeat((n % 23) as usize)));
+    let names: ArrayRef = Arc::new(names.collect::<StringArray>());
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(3_000))
+        .set_data_page_row_count_limit(256)
+        .set_write_batch_size(64)
+        .set_dictionary_enabled(false)
+        .build();
+    lake.file_with("p.parquet", vec![("id", ints(0..ROWS)), ("name", names)], properties);
+}
+
+#[test]
+fn every_page_is_a_slice_of_the_file() {
+    let lake = Lake::new();
+    paged(&lake);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let page = |offset: u64, limit: usize| {
+        runtime.block_on(read_page(&lake.storage, &lake.caches, &lake.location("p.parquet"), offset, limit)).unwrap()
+    };
+    let whole = page(0, ROWS as usize);
+    assert_eq!(whole.total_rows, ROWS as u64);
+    let whole = concat_batches(&whole.schema, &whole.batches).unwrap();
+    assert_eq!(whole.num_rows(), ROWS as usize);
+    proptest!(ProptestConfig::with_cases(64), |(offset in 0..11_000u64, limit in 0..7_000usize)| {
+        let part = page(offset, limit);
+        let start = (offset as usize).min(ROWS as usize);
+        let length = limit.min(ROWS as usize - start);
+        let found = concat_batches(&part.schema, &part.batches).unwrap();
+        prop_assert_eq!(found, whole.slice(start, length));
+    });
+}
+
+#[tokio::test]
+async fn the_last_page_reads_no_more_than_the_first() {
+    let lake = Lake::new();
+    paged(&lake);
+    let location = lake.location("p.parquet");
+    let mut read = Vec::new();
+    read_page(&lake.storage, &lake.caches, &location, 0, 1).await.unwrap();
+    for offset in [0, 5_000, ROWS as u64 - 100] {
+        let before = lake.storage.counters().bytes_read();
+        read_page(&lake.storage, &lake.caches, &location, offset, 100).await.unwrap();
+        read.push(lake.storage.counters().bytes_read() - before);
+    }
+    assert!(read.iter().all(|bytes| *bytes < read[0] * 3), "{read:?}");
+    let size = std::fs::metadata(lake.path("p.parquet")).unwrap().len();
+    assert!(read[2] * 5 < size, "{} of {size}", read[2]);
+}
+
+#[tokio::test]
+async fn a_replaced_file_gives_its_new_rows() {
+    let lake = Lake::new();
+    let location = lake.location("p.parquet");
+    for rows in [100, 5, 70] {
+        lake.file("p.parquet", vec![("id", ints(0..rows))]);
+        let page = read_page(&lake.storage, &lake.caches, &location, 0, 1000).await;
+        // The first second after a look, a file whose size did not shrink may still be read as it was listed.
+        if let Ok(page) = page {
+            let read: usize = page.batches.iter().map(|batch| batch.num_rows()).sum();
+            assert_eq!(read as u64, page.total_rows);
+        }
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let page = read_page(&lake.storage, &lake.caches, &location, 0, 1000).await.unwrap();
+    assert_eq!(page.total_rows, 70);
+}
+
+#[tokio::test]
+async fn a_page_of_no_file_is_object_not_found() {
+    let lake = Lake::new();
+    let error = read_page(&lake.storage, &lake.caches, &lake.location("no.parquet"), 0, 10).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ObjectNotFound);
+}
