@@ -11,7 +11,7 @@ use crate::{
     summary::ColumnSummary,
 };
 
-/// A table as the engine sees it: lower-case names, every column nullable, strings as views where Parquet is read.
+/// A table as the engine sees it: lower-case names, every column nullable, strings as views.
 #[derive(Debug)]
 pub(crate) struct TableShape {
     schema: TableSchema,
@@ -53,7 +53,7 @@ impl TableShape {
 /// Views make comparing and grouping strings cheap, and the Parquet reader fills them without a copy.
 fn engine_type(data_type: &DataType, kind: FileKind) -> DataType {
     match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 if !kind.is_text() => DataType::Utf8View,
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         DataType::Binary | DataType::LargeBinary if !kind.is_text() => DataType::BinaryView,
         other => other.clone(),
     }

@@ -76,6 +76,9 @@ impl Snapshot {
     pub fn new(mut parts: SnapshotParts) -> Result<Self> {
         parts.files.sort_by(|left, right| left.meta.location.cmp(&right.meta.location));
         parts.file_schema = without_partitions(&parts.file_schema, &parts.partition_columns);
+        if parts.kind.is_text() {
+            parts.file_schema = without_unknown_types(&parts.file_schema);
+        }
         let partition_values = parts.files.iter().map(|file| typed_values(&parts, file)).collect::<Result<_>>()?;
         let schema = whole_schema(&parts);
         let shape = TableShape::new(&parts);
@@ -168,6 +171,17 @@ fn without_partitions(schema: &SchemaRef, partitions: &[(String, DataType)]) -> 
     }
     let kept = schema.fields().iter().filter(|field| !is_partition(field)).cloned();
     Arc::new(Schema::new(kept.collect::<Vec<_>>()))
+}
+
+/// A column of text files that was NULL wherever it was looked at: whatever comes there later is a text.
+fn without_unknown_types(schema: &SchemaRef) -> SchemaRef {
+    let is_unknown = |field: &Field| field.data_type() == &DataType::Null;
+    if !schema.fields().iter().any(|field| is_unknown(field)) {
+        return Arc::clone(schema);
+    }
+    let known = |field: &Field| if is_unknown(field) { DataType::Utf8 } else { field.data_type().clone() };
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(known(field)));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn whole_schema(parts: &SnapshotParts) -> SchemaRef {

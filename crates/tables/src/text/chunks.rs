@@ -118,6 +118,7 @@ pub(super) struct Cutter {
     is_first: bool,
     lines: u64,
     max_record_bytes: usize,
+    chunk_bytes: usize,
 }
 
 /// What ends a record. JSON is looked at first: it may be an array.
@@ -137,7 +138,32 @@ impl Cutter {
             is_first: true,
             lines: 0,
             max_record_bytes,
+            chunk_bytes: CHUNK_BYTES,
         })
+    }
+
+    #[cfg(test)]
+    pub fn with_chunk_bytes(self, chunk_bytes: usize) -> Self {
+        Self { chunk_bytes, ..self }
+    }
+
+    /// All chunks that `input` completes.
+    #[cfg(test)]
+    pub fn feed(&mut self, mut input: &[u8]) -> Result<Vec<Chunk>, String> {
+        let mut chunks = Vec::new();
+        loop {
+            let (used, grew, chunk) = self.push(input).map_err(|fault| format!("{fault:?}"))?;
+            input = &input[used..];
+            chunks.extend(chunk);
+            if used == 0 && !grew {
+                return Ok(chunks);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub fn end(&mut self) -> Result<Option<Chunk>, String> {
+        self.finish().map_err(|fault| format!("{fault:?}"))
     }
 
     /// Takes a piece of `input`. Returns how much of it was used, whether that made more text and, where enough
@@ -153,7 +179,7 @@ impl Cutter {
         if self.buffer.len() - boundary > self.max_record_bytes {
             return Err(Fault::LongRecord);
         }
-        let aim = if self.is_first { FIRST_CHUNK_BYTES } else { CHUNK_BYTES };
+        let aim = if self.is_first { self.chunk_bytes.min(FIRST_CHUNK_BYTES) } else { self.chunk_bytes };
         Ok((used, true, if boundary >= aim { Some(self.cut(boundary)) } else { None }))
     }
 
@@ -211,7 +237,7 @@ impl Cutter {
     }
 
     fn cut(&mut self, at: usize) -> Chunk {
-        let mut rest = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 2);
+        let mut rest = Vec::with_capacity(self.chunk_bytes + self.chunk_bytes / 2);
         rest.extend_from_slice(&self.buffer[at..]);
         let mut data = std::mem::replace(&mut self.buffer, rest);
         data.truncate(at);

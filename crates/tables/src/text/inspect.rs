@@ -131,11 +131,12 @@ fn look(sample: &Sample, compression: Compression, name: &str) -> Result<Inspect
     if fields.len() > MAX_COLUMNS {
         return Err(Rejected::Unsupported(format!("has more than {MAX_COLUMNS} columns")));
     }
-    let summary = FileSummary { rows: sample.whole.then_some(rows), ..FileSummary::unknown() };
+    let summary = FileSummary { rows: rows.filter(|_| sample.whole), ..FileSummary::unknown() };
     Ok(Inspection { kind, compression, text, schema: Arc::new(Schema::new(fields)), summary })
 }
 
-type Looked = (FileKind, TextOptions, Vec<Field>, u64);
+/// The last one: rows, where all that was looked at can be read.
+type Looked = (FileKind, TextOptions, Vec<Field>, Option<u64>);
 
 fn look_csv(sample: &Sample, name: &str) -> Result<Looked, Rejected> {
     let name = name.to_ascii_lowercase();
@@ -166,7 +167,7 @@ fn look_csv(sample: &Sample, name: &str) -> Result<Looked, Rejected> {
     let (types, null_texts) = infer::csv_types(&columns);
     options.null_texts = null_texts;
     let fields = names.into_iter().zip(types).map(|(name, data_type)| Field::new(name, data_type, true)).collect();
-    Ok((FileKind::Csv, options, fields, beginning.records))
+    Ok((FileKind::Csv, options, fields, beginning.exact_rows()))
 }
 
 /// Every line is a URL or an absolute path in a store.
@@ -193,17 +194,25 @@ struct Gathered {
     records: u64,
     /// Of them, those with the right number of fields.
     fitting: u64,
+    /// Whether it could be read to its end.
+    complete: bool,
+}
+
+impl Gathered {
+    fn exact_rows(&self) -> Option<u64> {
+        (self.complete && self.records == self.fitting).then_some(self.records)
+    }
 }
 
 fn gather(dialect: &csv::Dialect, text: &[u8], start: usize, whole: bool, width: usize) -> Gathered {
-    let mut gathered = Gathered { columns: vec![Evidence::default(); width], records: 0, fitting: 0 };
+    let mut gathered = Gathered { columns: vec![Evidence::default(); width], records: 0, fitting: 0, complete: false };
     let (mut at, mut spans) = (start, Vec::with_capacity(width));
     loop {
         if width > 1 {
             at = csv::skip_blank_lines(dialect, text, at);
         }
         if at >= text.len() {
-            return gathered;
+            return Gathered { complete: true, ..gathered };
         }
         spans.clear();
         match csv::fields(dialect, text, at, |_, span| spans.push(span)) {
@@ -231,7 +240,7 @@ fn look_json(sample: &Sample, kind: FileKind, name: &str) -> Result<Looked, Reje
     let text = &sample.text;
     let is_array = kind == FileKind::JsonArray;
     let mut at = json::skip_space(text, 0, false) + usize::from(is_array);
-    let (mut members, mut options, mut rows) = (JsonMembers::default(), TextOptions::default(), 0);
+    let (mut members, mut options, mut rows) = (JsonMembers::default(), TextOptions::default(), 0u64);
     loop {
         at = json::skip_space(text, at, is_array);
         if at >= text.len() || (is_array && text[at] == b']') {
@@ -261,7 +270,7 @@ fn look_json(sample: &Sample, kind: FileKind, name: &str) -> Result<Looked, Reje
     for piece in &sample.pieces {
         add_piece(&mut members, piece, is_array || options.multi_line);
     }
-    Ok((kind, options, members.fields(), rows))
+    Ok((kind, options, members.fields(), Some(rows)))
 }
 
 fn check_manifest(sample: &Sample, object: Span, next: usize, name: &str) -> Result<(), Rejected> {

@@ -18,6 +18,8 @@ mod rows;
 mod sniff;
 mod source;
 mod span;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::sync::Arc;
