@@ -57,7 +57,7 @@ pub(super) fn detect(text: &[u8], whole: bool, may_be_list: bool) -> Option<Dete
         best_reading(text, whole, line_end, b'"', Some(b'\\')).filter(Reading::is_exact).or(best)
     };
     if let Some(single) = best_reading(text, whole, line_end, b'\'', None).filter(Reading::is_exact)
-        && single.quoted_fields() >= single.records.len()
+        && single.quoted_fields() >= single.records.len().saturating_sub(1).max(1)
         && best.as_ref().is_none_or(|best| best.quoted_fields() == 0)
     {
         return Some(describe(text, &single));

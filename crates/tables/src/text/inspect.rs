@@ -142,12 +142,12 @@ fn look_csv(sample: &Sample, name: &str) -> Result<Looked, Rejected> {
     let name = name.to_ascii_lowercase();
     let may_be_list =
         [".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst"].iter().any(|end| name.ends_with(end));
-    let no_table = || Rejected::Unsupported("is text that nothing splits into columns".to_owned());
-    let Detected { mut options, names } =
-        dialect::detect(&sample.text, sample.whole, may_be_list).ok_or_else(no_table)?;
     if lists_files(&sample.text) {
         return Err(Rejected::Manifest("is a manifest: every line is the address of a file".to_owned()));
     }
+    let no_table = || Rejected::Unsupported("is text that nothing splits into columns".to_owned());
+    let Detected { mut options, names } =
+        dialect::detect(&sample.text, sample.whole, may_be_list).ok_or_else(no_table)?;
     if name.ends_with(".parquet") && names.len() < 2 {
         return Err(Rejected::WrongMagic("is named Parquet and has neither its footer nor the form of CSV".to_owned()));
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::{execution::TaskContext, physical_plan::metrics::Count};
+use datafusion::physical_plan::metrics::Count;
 use futures::StreamExt;
 use lakebed_types::ErrorKind;
-use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
+use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 
 use super::{Lake, gzip};
 use crate::{
@@ -75,7 +75,6 @@ async fn read(content: Vec<u8>, kind: FileKind, compression: Compression, max_re
     let source = Source { store, meta, name: "s3://b/t".to_owned(), bytes_scanned: Count::new() };
     let cutter = Cutter::new(&file, kind, max_record).unwrap();
     let decoder = FileDecoder::new(&file, kind, schema);
-    let _ = TaskContext::default();
     let mut rows = rows::stream(source, cutter, decoder, Pace { decoders: 2, batch_rows: 100 });
     let mut count = 0;
     while let Some(batch) = rows.next().await {

@@ -91,7 +91,7 @@ async fn large_json_keeps_every_row() {
     let row = |id: usize| {
         format!("{{\"id\": {id}, \"text\": \"a [b] {{c}} {}\", \"list\": [{id}, {{\"x\": 1}}]}}", "z".repeat(id % 50))
     };
-    let rows: Vec<String> = (0..60_000).map(row).collect();
+    let rows: Vec<String> = (0..80_000).map(row).collect();
     let lines = rows.join("\n");
     let array = format!("[{}]", rows.join(",\n"));
     assert!(lines.len() > 5 << 20);
@@ -100,8 +100,8 @@ async fn large_json_keeps_every_row() {
     {
         let lake = Lake::with(name, content);
         let sums = lake.rows("SELECT count(*), sum(id), sum(length(text)), count(list) FROM t").await;
-        let lengths: usize = (0..60_000).map(|id| 10 + id % 50).sum();
-        assert_eq!(sums, [format!("60000|{}|{lengths}|60000", 60_000u64 * 59_999 / 2)], "{name}");
+        let lengths: usize = (0..80_000).map(|id| 10 + id % 50).sum();
+        assert_eq!(sums, [format!("80000|{}|{lengths}|80000", 80_000u64 * 79_999 / 2)], "{name}");
     }
 }
 
