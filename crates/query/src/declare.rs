@@ -20,7 +20,7 @@ use crate::{
     prepare::Preparation,
     resolve::{self, table_name},
     service::Engine,
-    sql::{self, Ast},
+    sql::{self, Ast, QualifiedName},
     system,
     work::Work,
     write::{Target, Write},
@@ -48,10 +48,10 @@ pub(crate) fn change(preparation: &Preparation<'_>, ast: Ast) -> Result<Work> {
             Change::DropDatabase { name: DatabaseName::new(name.table())?, if_exists, cascade }
         }
         Ast::DropTable { name, if_exists } => {
-            Change::DropTable { name: table_name(name.parts(), database)?, if_exists, view: false }
+            Change::DropTable { name: table_name(&name, database)?, if_exists, view: false }
         }
         Ast::DropView { name, if_exists } => {
-            Change::DropTable { name: table_name(name.parts(), database)?, if_exists, view: true }
+            Change::DropTable { name: table_name(&name, database)?, if_exists, view: true }
         }
         Ast::CreateExternalTable(table) => Change::CreateTable(external_table(preparation, table)?),
         _ => return Err(Error::internal("a statement has no work")),
@@ -69,7 +69,7 @@ fn external_table(preparation: &Preparation<'_>, table: sql::CreateExternalTable
     let kind = table.format.as_deref().map(file_kind).transpose()?;
     let partitions = table.partitioned_by;
     Ok(CreateTable {
-        name: table_name(table.name.parts(), &preparation.options.database)?,
+        name: table_name(&table.name, &preparation.options.database)?,
         location,
         schema: declared_schema(&table.columns)?,
         partition_columns: (!partitions.is_empty()).then_some(partitions),
@@ -114,7 +114,9 @@ fn text_options(options: &[(String, String)]) -> Result<Option<TextOptions>> {
             "delimiter" | "delim" | "sep" | "field.delim" => text.delimiter = one_byte(name, value)?,
             "quote" => text.quote = one_byte(name, value)?,
             "escape" => text.escape = Some(one_byte(name, value)?),
-            "header" | "has_header" => text.header = matches!(value.to_lowercase().as_str(), "true" | "1" | "on" | "yes"),
+            "header" | "has_header" => {
+                text.header = matches!(value.to_lowercase().as_str(), "true" | "1" | "on" | "yes")
+            }
             "null_value" | "null" | "nullstr" => text.null_texts = vec![value.clone()],
             _ => {
                 let what = format!("option `{name}` is not supported");
@@ -136,7 +138,10 @@ fn one_byte(name: &str, value: &str) -> Result<u8> {
 /// Where `COPY … TO` goes, and in which format.
 pub(crate) fn copy_target(engine: &Engine, copy: &sql::CopyTo) -> Result<Target> {
     if !copy.partitioned_by.is_empty() {
-        return Err(unsupported("COPY writes one file; PARTITIONED BY is not supported", "Filter, and copy each part."));
+        return Err(unsupported(
+            "COPY writes one file; PARTITIONED BY is not supported",
+            "Filter, and copy each part.",
+        ));
     }
     if let Some((name, _)) = copy.options.iter().find(|(name, _)| !matches!(name.as_str(), "header" | "has_header")) {
         return Err(unsupported(&format!("option `{name}` is not supported"), "COPY … TO takes FORMAT."));
@@ -173,9 +178,12 @@ fn copy_format(name: &str) -> Option<Format> {
 /// Where a CTAS goes. None: the table is there, and that is all right.
 pub(crate) async fn new_table(preparation: &Preparation<'_>, table: &sql::CreateTableAs) -> Result<Option<Target>> {
     let engine = preparation.engine;
-    let name = table_name(table.name.parts(), &preparation.options.database)?;
+    let name = table_name(&table.name, &preparation.options.database)?;
     if system::is_system(name.database()) {
-        return Err(Error::new(ErrorKind::PermissionDenied, format!("database {} belongs to the server", name.database())));
+        return Err(Error::new(
+            ErrorKind::PermissionDenied,
+            format!("database {} belongs to the server", name.database()),
+        ));
     }
     check_table_clauses(table)?;
     let location = match (&table.location, &engine.settings.lake) {
@@ -216,7 +224,7 @@ fn check_table_clauses(table: &sql::CreateTableAs) -> Result<()> {
 
 /// The work of `CREATE VIEW`.
 pub(crate) async fn create_view(preparation: &Preparation<'_>, view: sql::CreateView, rows: &RowsPlan) -> Result<Work> {
-    let name = table_name(view.name.parts(), &preparation.options.database)?;
+    let name = table_name(&view.name, &preparation.options.database)?;
     let exists = match preparation.engine.catalog.table(&name).await {
         Ok(table) => Some(table),
         Err(error) if error.kind() == ErrorKind::TableNotFound => None,
@@ -257,8 +265,12 @@ pub(crate) struct Insert {
 }
 
 impl Insert {
-    pub(crate) async fn find(preparation: &Preparation<'_>, parts: &[String], columns: Vec<String>) -> Result<Self> {
-        let name = table_name(parts, &preparation.options.database)?;
+    pub(crate) async fn find(
+        preparation: &Preparation<'_>,
+        table: &QualifiedName,
+        columns: Vec<String>,
+    ) -> Result<Self> {
+        let name = table_name(table, &preparation.options.database)?;
         if !preparation.who.can_see_table(&name) {
             return Err(resolve::not_there(&name));
         }
@@ -273,8 +285,13 @@ impl Insert {
                 insert.check_columns()?;
                 Ok(insert)
             }
-            _ => Err(Error::new(ErrorKind::Unsupported, format!("{name} is not a managed table, so nothing can be inserted"))
-                .with_hint("INSERT works for tables made by CREATE TABLE … AS; add files to the others and they are found.")),
+            _ => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{name} is not a managed table, so nothing can be inserted"),
+            )
+            .with_hint(
+                "INSERT works for tables made by CREATE TABLE … AS; add files to the others and they are found.",
+            )),
         }
     }
 

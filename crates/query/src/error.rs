@@ -71,7 +71,9 @@ fn find_parquet(error: &DataFusionError) -> Option<Error> {
         let parquet = current.downcast_ref::<ParquetError>().filter(|e| !matches!(e, ParquetError::External(_)));
         if let Some(parquet) = parquet {
             let text = format!("a Parquet file is damaged: {}", lower_first(&parquet.to_string()));
-            return Some(Error::new(ErrorKind::CorruptFile, text).with_hint("Crawl the table again, or replace the file."));
+            return Some(
+                Error::new(ErrorKind::CorruptFile, text).with_hint("Crawl the table again, or replace the file."),
+            );
         }
         cause = current.source();
     }
@@ -172,7 +174,8 @@ fn plain(error: &DataFusionError) -> String {
         other => other.message().into_owned(),
     };
     let text = text.split("\n\nbacktrace").next().unwrap_or_default();
-    let prefixes = ["Invalid argument error: ", "Compute error: ", "Cast error: ", "Parser error: ", "Error during planning: "];
+    let prefixes =
+        ["Invalid argument error: ", "Compute error: ", "Cast error: ", "Parser error: ", "Error during planning: "];
     let text = prefixes.iter().fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
     lower_first(text.trim_end_matches(['.', ' ', '\n']))
 }

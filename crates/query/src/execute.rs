@@ -7,10 +7,7 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
-    common::{
-        DataFusionError,
-        tree_node::TreeNodeRecursion,
-    },
+    common::{DataFusionError, tree_node::TreeNodeRecursion},
     execution::SendableRecordBatchStream,
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use datafusion::physical_plan::{displayable, display::DisplayableExecutionPlan};
+use datafusion::physical_plan::{display::DisplayableExecutionPlan, displayable};
 use lakebed_types::Result;
 
 use crate::{
@@ -15,13 +15,13 @@ use crate::{
     table_rows::Columns,
 };
 
-/// The plan of a query: what it means, and the operators that would run.
-pub(crate) async fn explain(engine: &Engine, rows: &RowsPlan) -> Result<RecordBatch> {
+/// The plan of a query: what it means, and the operators that would run; `verbose` with every detail of these.
+pub(crate) async fn explain(engine: &Engine, rows: &RowsPlan, verbose: bool) -> Result<RecordBatch> {
     let strategy = Strategy { partitions: engine.settings.threads, hash_joins: true };
     let (_, operators) = plan::physical(rows, strategy).await.map_err(from_engine)?;
     lines([
         ("logical_plan", rows.plan.display_indent().to_string()),
-        ("physical_plan", displayable(operators.as_ref()).indent(false).to_string()),
+        ("physical_plan", displayable(operators.as_ref()).indent(verbose).to_string()),
     ])
 }
 

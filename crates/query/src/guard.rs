@@ -1,9 +1,6 @@
 //! What may stand in a plan. Whatever is not named here is refused.
 
-use datafusion::{
-    common::tree_node::TreeNodeRecursion,
-    logical_expr::LogicalPlan,
-};
+use datafusion::{common::tree_node::TreeNodeRecursion, logical_expr::LogicalPlan};
 use lakebed_types::{Error, ErrorKind, Result};
 
 use crate::error::from_engine;

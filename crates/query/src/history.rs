@@ -4,9 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use lakebed_access::{Principal, Role};
-use lakebed_types::{
-    DatabaseName, Error, ErrorKind, QueryId, QueryState, QueryStatistics, Result, StatementKind,
-};
+use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, QueryState, QueryStatistics, Result, StatementKind};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 

@@ -96,7 +96,14 @@ impl QueryMemory {
             && (total <= percent(self.limit, FAIR_ABOVE_PERCENT) || reservation.size() + additional <= share)
     }
 
-    fn refused(&self, what: &str, limit: usize, used: usize, reservation: &MemoryReservation, bytes: usize) -> DataFusionError {
+    fn refused(
+        &self,
+        what: &str,
+        limit: usize,
+        used: usize,
+        reservation: &MemoryReservation,
+        bytes: usize,
+    ) -> DataFusionError {
         DataFusionError::ResourcesExhausted(format!(
             "{what} may reserve {} of memory: {} asked for {} more while {} were in use",
             format_bytes(limit as u64),

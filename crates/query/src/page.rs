@@ -31,9 +31,8 @@ pub(crate) async fn read(
     engine.catalog.storage().check(location, Mode::Read)?;
     let left = admitted.deadline().saturating_duration_since(engine.clock.instant());
     let (reader, place) = (engine.clone(), location.clone());
-    let work = async move {
-        lakebed_tables::read_page(reader.catalog.storage(), &reader.caches, &place, offset, limit).await
-    };
+    let work =
+        async move { lakebed_tables::read_page(reader.catalog.storage(), &reader.caches, &place, offset, limit).await };
     let page = tokio::select! {
         page = run::contained(engine, work) => page?,
         () = admitted.cancellation().cancelled() => {

@@ -7,10 +7,7 @@ use std::{
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
-    common::{
-        Column, DataFusionError,
-        tree_node::TreeNodeRecursion,
-    },
+    common::{Column, DataFusionError, tree_node::TreeNodeRecursion},
     execution::SessionState,
     logical_expr::{Expr, Filter, LogicalPlan},
     physical_plan::ExecutionPlan,

@@ -19,7 +19,7 @@ use crate::{
     show::{self, Shown},
     sql::{self, Ast, Describe, Statement},
     system::Seen,
-    table_rows::{row_count_schema, status_schema},
+    table_rows::{row_count, row_count_schema, status, status_schema},
     work::Work,
 };
 
@@ -84,8 +84,7 @@ pub(crate) struct Preparation<'a> {
 impl Preparation<'_> {
     async fn statement(&self, mut statement: Statement, text: &str) -> Result<Outcome> {
         let database = self.lookup_database(&statement.ast)?;
-        let resolver =
-            Resolver { engine: self.engine, who: self.who, database: &database, resources: &self.resources };
+        let resolver = Resolver { engine: self.engine, who: self.who, database: &database, resources: &self.resources };
         let resolved = resolver.resolve(&statement.references).await?;
         sql::fold(&mut statement, &resolved.exact_names())?;
         if matches!(statement.ast, Ast::Query(_)) {
@@ -98,9 +97,7 @@ impl Preparation<'_> {
     /// A view's text is read again where the view stands, so that is where its names are looked up now.
     fn lookup_database(&self, ast: &Ast) -> Result<DatabaseName> {
         match ast {
-            Ast::CreateView(view) => {
-                Ok(resolve::table_name(view.name.parts(), &self.options.database)?.database().clone())
-            }
+            Ast::CreateView(view) => Ok(resolve::table_name(&view.name, &self.options.database)?.database().clone()),
             _ => Ok(self.options.database.clone()),
         }
     }
@@ -116,14 +113,20 @@ impl Preparation<'_> {
 
     async fn other(&self, ast: Ast, resolved: &Resolved, database: &DatabaseName) -> Result<(Work, SchemaRef)> {
         match ast {
-            Ast::Explain { inner, analyze, .. } => self.explain(*inner, analyze, resolved).await,
+            Ast::Explain { inner, analyze, verbose, format } => {
+                if let Some(format) = format.filter(|format| format != "indent") {
+                    let text = format!("EXPLAIN has no format `{format}`");
+                    return Err(Error::new(ErrorKind::Unsupported, text).with_hint("Leave FORMAT out."));
+                }
+                self.explain(*inner, analyze, verbose, resolved).await
+            }
             Ast::Show(show) => ready(self.shown(database).show(show).await?),
-            Ast::Describe(Describe::Table(table)) => ready(self.shown(database).describe(table.parts()).await?),
+            Ast::Describe(Describe::Table(table)) => ready(self.shown(database).describe(&table).await?),
             Ast::Describe(Describe::Query(query)) => {
                 let rows = self.rows(*query, resolved, database).await?;
                 ready(show::columns_of(&rows.schema, &[])?)
             }
-            Ast::Set { name, .. } => Err(set_refused(&name)),
+            Ast::Set { name, value } => set(&name, &value),
             Ast::CopyTo(copy) => {
                 let target = declare::copy_target(self.engine, &copy)?;
                 let rows = self.rows(*copy.source, resolved, database).await?;
@@ -131,7 +134,7 @@ impl Preparation<'_> {
             }
             Ast::CreateTableAs(table) => self.create_table_as(table, resolved, database).await,
             Ast::Insert { table, columns, source } => {
-                let insert = declare::Insert::find(self, table.parts(), columns).await?;
+                let insert = declare::Insert::find(self, &table, columns).await?;
                 let plan = self.planned(*source, resolved, database, insert.shape()).await?;
                 Ok((declare::write(plan, insert.target()), row_count_schema()))
             }
@@ -143,7 +146,13 @@ impl Preparation<'_> {
         }
     }
 
-    async fn explain(&self, inner: Statement, analyze: bool, resolved: &Resolved) -> Result<(Work, SchemaRef)> {
+    async fn explain(
+        &self,
+        inner: Statement,
+        analyze: bool,
+        verbose: bool,
+        resolved: &Resolved,
+    ) -> Result<(Work, SchemaRef)> {
         let rows = self.rows(inner, resolved, &self.options.database).await?;
         let schema = explain::schema()?;
         if analyze {
@@ -151,7 +160,11 @@ impl Preparation<'_> {
         }
         let engine = self.engine.clone();
         let limit = self.engine.settings.sql.planning;
-        let batch = self.engine.cpu.plan_async(limit, move || async move { explain::explain(&engine, &rows).await }).await?;
+        let batch = self
+            .engine
+            .cpu
+            .plan_async(limit, move || async move { explain::explain(&engine, &rows, verbose).await })
+            .await?;
         Ok((Work::Ready(vec![batch]), schema))
     }
 
@@ -162,8 +175,7 @@ impl Preparation<'_> {
         database: &DatabaseName,
     ) -> Result<(Work, SchemaRef)> {
         let Some(target) = declare::new_table(self, &table).await? else {
-            let there = crate::table_rows::row_count(0)?;
-            return ready(there);
+            return ready(row_count(0)?);
         };
         let rows = self.rows(*table.query, resolved, database).await?;
         Ok((declare::write(rows, target), row_count_schema()))
@@ -216,8 +228,14 @@ fn ready(batch: arrow::array::RecordBatch) -> Result<(Work, SchemaRef)> {
     Ok((Work::Ready(vec![batch]), schema))
 }
 
-/// Every statement runs in a session of its own, so a setting would be forgotten at once.
-fn set_refused(name: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("setting `{name}` cannot be changed by a statement"))
-        .with_hint("Send the database, the timeout and the like with the request; the engine's settings are the server's.")
+/// Every statement runs in a session of its own, so a setting would be forgotten at once. What clients set by habit and
+/// what holds anyway is acknowledged.
+fn set(name: &str, value: &str) -> Result<(Work, SchemaRef)> {
+    let name = name.to_lowercase();
+    if matches!(name.as_str(), "timezone" | "time zone") && value.eq_ignore_ascii_case("UTC") {
+        return ready(status("the time zone is UTC")?);
+    }
+    Err(Error::new(ErrorKind::Unsupported, format!("setting `{name}` cannot be changed by a statement")).with_hint(
+        "Send the database, the timeout and the like with the request; the engine's settings are the server's.",
+    ))
 }

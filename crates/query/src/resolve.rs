@@ -23,7 +23,7 @@ use crate::{
     plan,
     service::Engine,
     session::{CATALOG, NamedProvider, Resources},
-    sql::{self, LocationRef, ReadFunction, References},
+    sql::{self, LocationRef, QualifiedName, ReadFunction, References},
     system,
 };
 
@@ -108,7 +108,7 @@ impl<'a> Resolver<'a> {
         }
         let mut resolved = Resolved { volatile: references.volatile, ..Resolved::default() };
         for name in &references.tables {
-            self.add_table(&mut resolved, name.parts(), views).await?;
+            self.add_table(&mut resolved, name, views).await?;
         }
         for location in &references.locations {
             self.add_location(&mut resolved, location).await?;
@@ -116,8 +116,8 @@ impl<'a> Resolver<'a> {
         Ok(resolved)
     }
 
-    async fn add_table(self, resolved: &mut Resolved, parts: &[String], views: &[TableName]) -> Result<()> {
-        let name = table_name(parts, self.database)?;
+    async fn add_table(self, resolved: &mut Resolved, name: &QualifiedName, views: &[TableName]) -> Result<()> {
+        let name = table_name(name, self.database)?;
         let known = |named: &NamedProvider| named.database == name.database().as_str() && named.table == name.table();
         if resolved.named.iter().any(known) {
             return Ok(());
@@ -245,17 +245,15 @@ fn lower_case_columns(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan
     LogicalPlanBuilder::from(plan).project(renamed).and_then(LogicalPlanBuilder::build).map_err(from_engine)
 }
 
-/// The table that the parts of a name mean: `table`, `database.table`, `lakebed.database.table`.
-pub(crate) fn table_name(parts: &[String], database: &DatabaseName) -> Result<TableName> {
-    match parts {
-        [table] => TableName::new(database.clone(), table),
-        [database, table] => TableName::new(DatabaseName::new(database)?, table),
-        [catalog, database, table] if catalog.eq_ignore_ascii_case(CATALOG) => {
-            TableName::new(DatabaseName::new(database)?, table)
-        }
-        _ => Err(Error::new(ErrorKind::TableNotFound, format!("there is no table `{}`", parts.join(".")))
-            .with_hint("Name tables as `table` or `database.table`.")),
+/// The table that a name means: `table`, `database.table`, `lakebed.database.table`.
+pub(crate) fn table_name(name: &QualifiedName, database: &DatabaseName) -> Result<TableName> {
+    if let [catalog, _, _] = name.parts()
+        && catalog != CATALOG
+    {
+        return Err(Error::new(ErrorKind::TableNotFound, format!("there is no table `{name}`"))
+            .with_hint("Name tables as `table` or `database.table`."));
     }
+    name.resolve(database)
 }
 
 pub(crate) fn not_there(name: &TableName) -> Error {

@@ -54,11 +54,7 @@ impl CpuRuntime {
     }
 
     /// The same, for work that awaits.
-    pub(crate) async fn plan_async<T, F>(
-        &self,
-        limit: Duration,
-        work: impl FnOnce() -> F + Send + 'static,
-    ) -> Result<T>
+    pub(crate) async fn plan_async<T, F>(&self, limit: Duration, work: impl FnOnce() -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>>,

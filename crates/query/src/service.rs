@@ -7,9 +7,7 @@ use lakebed_access::{Access, Admitted, Principal};
 use lakebed_catalog::Catalog;
 use lakebed_storage::Location;
 use lakebed_tables::ReadCaches;
-use lakebed_types::{
-    Clock, Error, Estimate, QueryId, QueryState, QueryStatistics, Result, TableName,
-};
+use lakebed_types::{Clock, Error, Estimate, QueryId, QueryState, QueryStatistics, Result, TableName};
 use tokio_util::sync::CancellationToken;
 
 use crate::{

@@ -14,7 +14,7 @@ use crate::{
     resolve,
     session::Sessions,
     settings::QuerySettings,
-    sql::{Show, quote_identifier, quote_literal},
+    sql::{QualifiedName, Show, quote_identifier, quote_literal},
     system::{Seen, partition_label},
     table_rows::Columns,
 };
@@ -33,18 +33,18 @@ impl Shown<'_> {
             Show::Databases { like } => matching(self.databases().await?, like.as_deref()),
             Show::Tables { database, like } => matching(self.tables(database, false).await?, like.as_deref()),
             Show::Views { database, like } => matching(self.tables(database, true).await?, like.as_deref()),
-            Show::Columns { table } => self.describe(table.parts()).await,
-            Show::CreateTable { table } => self.create_text(table.parts()).await,
-            Show::CreateView { view } => self.create_text(view.parts()).await,
-            Show::Partitions { table } => self.partitions(table.parts()).await,
+            Show::Columns { table } => self.describe(&table).await,
+            Show::CreateTable { table } => self.create_text(&table).await,
+            Show::CreateView { view } => self.create_text(&view).await,
+            Show::Partitions { table } => self.partitions(&table).await,
             Show::Functions { like } => matching(self.functions()?, like.as_deref()),
             Show::Setting { name } => self.settings(name.as_deref()),
         }
     }
 
     /// The columns of a table.
-    pub(crate) async fn describe(&self, parts: &[String]) -> Result<RecordBatch> {
-        let table = self.table(parts).await?;
+    pub(crate) async fn describe(&self, name: &QualifiedName) -> Result<RecordBatch> {
+        let table = self.table(name).await?;
         let partition_columns: &[String] = match &table.kind {
             TableKind::Files { partition_columns, .. } => partition_columns,
             TableKind::View { .. } => &[],
@@ -52,8 +52,8 @@ impl Shown<'_> {
         columns_of(&table.schema, partition_columns)
     }
 
-    async fn table(&self, parts: &[String]) -> Result<Table> {
-        let name = resolve::table_name(parts, self.database)?;
+    async fn table(&self, name: &QualifiedName) -> Result<Table> {
+        let name = resolve::table_name(name, self.database)?;
         self.visible(&name)?;
         self.seen.catalog.table(&name).await
     }
@@ -82,8 +82,8 @@ impl Shown<'_> {
             .finish()
     }
 
-    async fn partitions(&self, parts: &[String]) -> Result<RecordBatch> {
-        let table = self.table(parts).await?;
+    async fn partitions(&self, name: &QualifiedName) -> Result<RecordBatch> {
+        let table = self.table(name).await?;
         let columns = match &table.kind {
             TableKind::Files { partition_columns, .. } if !partition_columns.is_empty() => partition_columns.clone(),
             _ => {
@@ -135,8 +135,8 @@ impl Shown<'_> {
             .finish()
     }
 
-    async fn create_text(&self, parts: &[String]) -> Result<RecordBatch> {
-        let table = self.table(parts).await?;
+    async fn create_text(&self, name: &QualifiedName) -> Result<RecordBatch> {
+        let table = self.table(name).await?;
         Columns::default().text("statement", std::iter::once(statement_of(&table))).finish()
     }
 }

@@ -25,11 +25,7 @@ use lakebed_types::{Clock, Error, ErrorKind, QueryId, Result, format_bytes};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    error::from_arrow,
-    session::empty_dir,
-    settings::QuerySettings,
-};
+use crate::{error::from_arrow, session::empty_dir, settings::QuerySettings};
 
 /// Results whose end is remembered, so that asking for one says `expired` and not `not_found`.
 const REMEMBERED_ENDS: usize = 10_000;

@@ -104,7 +104,8 @@ impl StatsHandle {
         if let Some(plan) = &state.plan {
             scan.visit(plan.as_ref());
         }
-        let bytes_scanned = if scan.bytes == 0 && scan.rows > 0 { live.resources.scans.file_bytes() } else { scan.bytes };
+        let bytes_scanned =
+            if scan.bytes == 0 && scan.rows > 0 { live.resources.scans.file_bytes() } else { scan.bytes };
         let not_read = scan.pruned_later.min(scan.row_groups);
         QueryStatistics {
             queue_ms: millis(live.queued),

@@ -133,9 +133,8 @@ async fn upload_all(
 }
 
 fn write_failed(error: std::io::Error, file: &Location) -> Error {
-    lakebed_storage::classify_chain(&error, file).unwrap_or_else(|| {
-        Error::new(ErrorKind::StoreFailed, format!("{file} cannot be written")).with_source(error)
-    })
+    lakebed_storage::classify_chain(&error, file)
+        .unwrap_or_else(|| Error::new(ErrorKind::StoreFailed, format!("{file} cannot be written")).with_source(error))
 }
 
 async fn remove(engine: &Engine, file: &Location) {

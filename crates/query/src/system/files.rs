@@ -100,7 +100,8 @@ pub(super) async fn files(seen: Seen<'_>) -> Result<RecordBatch> {
         let snapshot = seen.catalog.snapshot(&table.name).await?;
         snapshots.push((table, snapshot));
     }
-    let all = || snapshots.iter().flat_map(|(table, snapshot)| snapshot.files().iter().map(move |f| (table, snapshot, f)));
+    let all =
+        || snapshots.iter().flat_map(|(table, snapshot)| snapshot.files().iter().map(move |f| (table, snapshot, f)));
     Columns::default()
         .text("database", all().map(|(table, ..)| table.name.database().to_string()))
         .text("table", all().map(|(table, ..)| table.name.table().to_owned()))

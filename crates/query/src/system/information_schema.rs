@@ -24,7 +24,8 @@ pub(super) async fn tables(seen: Seen<'_>) -> Result<RecordBatch> {
 
 pub(super) async fn columns(seen: Seen<'_>) -> Result<RecordBatch> {
     let tables = seen.tables().await?;
-    let all = || tables.iter().flat_map(|table| table.schema.fields().iter().enumerate().map(move |(i, f)| (table, i, f)));
+    let all =
+        || tables.iter().flat_map(|table| table.schema.fields().iter().enumerate().map(move |(i, f)| (table, i, f)));
     let yes_or_no = |field: &Field| if field.is_nullable() { "YES" } else { "NO" }.to_owned();
     named(all().map(|(table, ..)| table))
         .text("column_name", all().map(|(.., field)| field.name().clone()))

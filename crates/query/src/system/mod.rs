@@ -23,8 +23,7 @@ use crate::{
 const SYSTEM: &str = "system";
 const INFORMATION_SCHEMA: &str = "information_schema";
 
-const SYSTEM_TABLES: &[&str] =
-    &["queries", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
+const SYSTEM_TABLES: &[&str] = &["queries", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
 const INFORMATION_SCHEMA_TABLES: &[&str] = &["schemata", "tables", "columns", "views"];
 
 /// Whether the server keeps this database's name for itself.

@@ -28,12 +28,19 @@ async fn a_table_from_a_query_lives_in_the_lake() {
     let sql = "CREATE TABLE big AS SELECT vendorid, fare * 2 AS Twice FROM trips WHERE vendorid >= 1000";
     assert_eq!(lake.rows(sql).await, ["2000"]);
     let answer = lake.query("SELECT * FROM big ORDER BY vendorid LIMIT 1").await.unwrap();
-    assert_eq!((answer.columns, answer.rows), (vec!["VendorID".into(), "Twice".into()], vec![vec!["1000".into(), "1000.0".into()]]));
+    assert_eq!(
+        (answer.columns, answer.rows),
+        (vec!["VendorID".into(), "Twice".into()], vec![vec!["1000".into(), "1000.0".into()]])
+    );
     assert_eq!(lake.fails("CREATE TABLE big AS SELECT 1 AS a").await.kind(), ErrorKind::AlreadyExists);
     lake.rows("CREATE TABLE IF NOT EXISTS big AS SELECT 1 AS a").await;
     assert_eq!(lake.rows("INSERT INTO big VALUES (7, 14), (8, 16)").await, ["2"]);
     assert_eq!(lake.rows("INSERT INTO big (twice) SELECT 1").await, ["1"]);
-    assert_eq!(lake.rows("SELECT count(*), count(vendorid), sum(twice) FROM big WHERE vendorid < 1000 OR vendorid IS NULL").await, ["3|2|31.0"]);
+    assert_eq!(
+        lake.rows("SELECT count(*), count(vendorid), sum(twice) FROM big WHERE vendorid < 1000 OR vendorid IS NULL")
+            .await,
+        ["3|2|31.0"]
+    );
     lake.rows("DROP TABLE big").await;
     lake.rows("CREATE TABLE big AS SELECT 1 AS a").await;
     assert_eq!(lake.rows("SELECT * FROM big").await, ["1"], "files of the dropped table are not found again");
@@ -65,7 +72,10 @@ async fn copies_can_be_read_back() {
     let file = lake.path("lake/broken.csv");
     lake.fails(&format!("COPY (SELECT CAST(note AS BIGINT) FROM trips) TO '{file}'")).await;
     assert!(!std::path::Path::new(&file).exists());
-    assert_eq!(lake.fails(&format!("COPY trips TO '{}'", lake.path("lake/x.doc"))).await.kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        lake.fails(&format!("COPY trips TO '{}'", lake.path("lake/x.doc"))).await.kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[tokio::test]

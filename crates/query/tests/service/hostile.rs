@@ -10,7 +10,8 @@ async fn hostile_statements_end_in_clear_errors() {
     let secret = lake.path("secret.csv");
     std::fs::write(&secret, "password\nhunter2\n").unwrap();
     let endless = "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t";
-    let cross = "SELECT count(*) FROM trips a, trips b, trips c, trips d, trips e WHERE a.note || b.note <> c.note || d.note";
+    let cross =
+        "SELECT count(*) FROM trips a, trips b, trips c, trips d, trips e WHERE a.note || b.note <> c.note || d.note";
     let statements: Vec<(String, &[K])> = vec![
         (format!("SELECT 1{}", "+1".repeat(100_000)), &[K::QueryTooComplex]),
         (format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000)), &[K::QueryTooComplex]),

@@ -13,7 +13,10 @@ async fn the_catalog_can_be_asked_in_sql() {
     assert_eq!(lake.rows(sql).await, ["VendorID|BIGINT", "zone|BIGINT", "fare|DOUBLE", "note|VARCHAR"]);
     assert_eq!(lake.rows("SELECT schema_name FROM information_schema.schemata").await, ["default"]);
     assert_eq!(lake.rows("SELECT files, rows FROM system.tables WHERE name = 'trips'").await, ["3|3000"]);
-    assert_eq!(lake.rows("SELECT partition FROM system.partitions ORDER BY 1").await, ["day=2024-01-01", "day=2024-01-02"]);
+    assert_eq!(
+        lake.rows("SELECT partition FROM system.partitions ORDER BY 1").await,
+        ["day=2024-01-01", "day=2024-01-02"]
+    );
     assert_eq!(lake.rows("SELECT sum(rows) FROM system.files WHERE \"table\" = 'trips'").await, ["3000"]);
     assert_eq!(lake.rows("SELECT count(*) FROM system.crawl_runs").await, ["1"]);
     let error = lake.fails("SELECT * FROM system.tablez").await;
@@ -39,7 +42,10 @@ async fn show_and_describe() {
     assert_eq!(lake.rows("SHOW TABLES LIKE 't%'").await, ["trips|table|default"]);
     assert_eq!(lake.rows("SHOW DATABASES").await.len(), 1);
     assert_eq!(lake.rows("DESCRIBE events").await[4], "day|DATE|YES|true");
-    assert_eq!(lake.rows("SHOW PARTITIONS events").await, ["day=2024-01-01|1|10|".to_owned() + &size(&lake), "day=2024-01-02|1|10|".to_owned() + &size(&lake)]);
+    assert_eq!(
+        lake.rows("SHOW PARTITIONS events").await,
+        ["day=2024-01-01|1|10|".to_owned() + &size(&lake), "day=2024-01-02|1|10|".to_owned() + &size(&lake)]
+    );
     assert_eq!(lake.rows("DESCRIBE SELECT 1 AS a").await[0].split('|').next(), Some("a"));
     assert!(lake.rows("SHOW CREATE TABLE trips").await[0].contains("STORED AS PARQUET"));
     assert!(lake.rows("SHOW FUNCTIONS LIKE 'date_tr%'").await.contains(&"date_trunc|scalar".to_owned()));
