@@ -118,7 +118,7 @@ pub(super) fn manifest(text: &[u8], object: Span, is_only: bool, file_name: &str
     });
     let nested = |name: &&str| names.iter().any(|(n, form)| n == name && matches!(form, Form::Object | Form::Array));
     let has = |name: &&str| names.iter().any(|(n, _)| n == name);
-    let matches = |wanted: &[&str]| wanted.iter().all(has) && (wanted.len() > 1 || wanted.iter().all(|n| nested(n)));
+    let matches = |wanted: &[&str]| wanted.iter().all(has) && (wanted.len() > 1 || wanted.iter().all(nested));
     let known = MANIFESTS.iter().find(|(wanted, _)| matches(wanted)).map(|(_, what)| (*what).to_owned());
     let named = is_only && file_name.to_ascii_lowercase().contains("manifest");
     known.or_else(|| named.then(|| "is named a manifest, and holds one JSON object".to_owned())).map(Rejected::Manifest)

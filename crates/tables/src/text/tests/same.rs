@@ -124,7 +124,8 @@ proptest! {
     fn json_in_pieces_is_what_was_written(rows in rows(), piece in 1usize..64, pretty: bool, array: bool) {
         let object = |row: &Vec<String>| {
             let value = |text: &String| if text.is_empty() { serde_json::Value::Null } else { text.as_str().into() };
-            serde_json::json!({"a": value(&row[0]), "skipped": {"x": ["]}", row[1]]}, "b": value(&row[1]), "c": value(&row[2])})
+            let skipped = serde_json::json!({"x": ["]}", row[1]]});
+            serde_json::json!({"a": value(&row[0]), "skipped": skipped, "b": value(&row[1]), "c": value(&row[2])})
         };
         let objects: Vec<_> = rows.iter().map(object).collect();
         let write = |value: &serde_json::Value| {

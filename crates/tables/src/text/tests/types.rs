@@ -125,7 +125,7 @@ async fn what_is_no_table_says_why() {
         no("x.html", b"<html><body>a,b</body></html>\n".to_vec(), "is XML or HTML"),
         no("notes.txt", long_prose.into_bytes(), "is text that nothing splits into columns"),
         no("x.json", b"[1, 2, 3]".to_vec(), "is a JSON array of values that are no objects"),
-        no("x.json", b"{\"a\": 1}\n{\"a\": }\n".to_vec(), "has a word that JSON does not know (record 2)"),
+        no("x.json", b"{\"a\": 1}\n{\"a\": }\n".to_vec(), "ends where a value should be (record 2)"),
         no("x.csv.gz", gzip("a,b\n1,2\n")[..20].to_vec(), "ends in the middle of its compressed data"),
         no("x.parquet", b"hello\nworld\n".to_vec(), "is text that nothing splits into columns"),
     ] {
