@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::Fuse};
 use lakebed_formats::{EncodeOptions, Encoder, Format};
 use lakebed_query::{BatchStream, RunningQuery, StatsHandle};
 use lakebed_types::{Error, QueryId, QueryStatistics, Result};
@@ -44,6 +44,18 @@ pub(crate) struct Document {
     pub(crate) trailer: Trailer,
 }
 
+impl Document {
+    fn split(self, delivery: Delivery) -> (EncodeOptions, Trailer) {
+        let options = EncodeOptions {
+            numbers: delivery.numbers,
+            preamble: self.preamble,
+            rows_member: self.rows_member,
+            without_columns: !self.columns,
+        };
+        (options, self.trailer)
+    }
+}
+
 /// Makes the last members of a JSON document, once the rows are out.
 pub(crate) type Trailer = Box<dyn FnOnce(&Ended) -> Map<String, Value> + Send>;
 
@@ -73,30 +85,28 @@ impl From<RunningQuery> for Source {
 
 /// The response of a running query. Waits for its first batch, so that a failure before it has its own status.
 pub(crate) async fn respond(
-    mut source: Source,
+    source: Source,
     delivery: Delivery,
     document: Document,
     idle_client: Duration,
 ) -> ApiResult<Response> {
-    let id = source.id;
+    let Source { id, schema, batches, stats } = source;
     let failed = |error| ApiError::of(error, id);
-    let first = source.batches.next().await.transpose().map_err(failed)?;
-    let timing = source.stats.as_ref().map(|stats| server_timing(&stats.snapshot()));
+    // Fused: a result without any batch is asked once more by the pump.
+    let mut batches = batches.fuse();
+    let first = batches.next().await.transpose().map_err(failed)?;
+    let timing = stats.as_ref().map(|stats| server_timing(&stats.snapshot()));
 
     let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-    let Document { row_limit, trailer, .. } = document;
-    let options = EncodeOptions {
-        numbers: delivery.numbers,
-        preamble: document.preamble,
-        rows_member: document.rows_member,
-        without_columns: !document.columns,
-    };
-    let writer = Writer::new(delivery, source.schema.clone(), options).map_err(failed)?;
-    let mut pump = Pump { source, writer: Some(writer), sender, rows: 0, row_limit, more: false, idle_client };
+    let row_limit = document.row_limit;
+    let (options, trailer) = document.split(delivery);
+    let writer = Writer::new(delivery, schema, options).map_err(failed)?;
+    let mut pump =
+        Pump { id, batches, stats, writer: Some(writer), sender, rows: 0, row_limit, more: false, idle_client };
     let head = pump.begin(first).await.map_err(failed)?;
     tokio::spawn(pump.run(head, trailer));
 
-    let mut response = head_of(id, delivery.format, delivery);
+    let mut response = head_of(id, delivery);
     if let Some(timing) = timing.and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert("server-timing", timing);
     }
@@ -112,15 +122,10 @@ pub(crate) async fn page(
     document: Document,
 ) -> ApiResult<Response> {
     let failed = |error| ApiError::of(error, id);
-    let options = EncodeOptions {
-        numbers: delivery.numbers,
-        preamble: document.preamble,
-        rows_member: document.rows_member,
-        without_columns: !document.columns,
-    };
+    let (options, trailer) = document.split(delivery);
     let mut writer = Writer::new(delivery, schema, options).map_err(failed)?;
     let ended = Ended { rows: batches.iter().map(|b| b.num_rows() as u64).sum(), more: false, statistics: None };
-    let trailer = (document.trailer)(&ended);
+    let trailer = trailer(&ended);
     let cells = batches.iter().map(cells).sum();
     let body = off_runtime(cells, move || {
         let mut body = BytesMut::from(writer.begin()?.as_ref());
@@ -130,16 +135,16 @@ pub(crate) async fn page(
         body.extend_from_slice(&writer.finish(&trailer)?);
         Ok(body.freeze())
     });
-    let mut response = head_of(id, delivery.format, delivery);
+    let mut response = head_of(id, delivery);
     *response.body_mut() = Body::from(body.await.map_err(failed)?);
     Ok(response)
 }
 
-fn head_of(id: QueryId, format: Format, delivery: Delivery) -> Response {
+fn head_of(id: QueryId, delivery: Delivery) -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(id);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(delivery.format.media_type()));
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     if let Some(coding) = delivery.coding.header() {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
@@ -182,7 +187,9 @@ enum Stop {
 
 /// Moves batches from the query to the body.
 struct Pump {
-    source: Source,
+    id: QueryId,
+    batches: Fuse<BatchStream>,
+    stats: Option<StatsHandle>,
     /// Away only while a batch is being encoded.
     writer: Option<Writer>,
     sender: mpsc::Sender<Chunk>,
@@ -202,7 +209,7 @@ impl Pump {
     }
 
     async fn run(mut self, head: Bytes, trailer: Trailer) {
-        let id = self.source.id;
+        let id = self.id;
         match self.pump(head).await {
             Ok(()) => {
                 if let Err(Stop::Failed(error)) = self.finish(trailer).await {
@@ -232,7 +239,7 @@ impl Pump {
         tokio::select! {
             biased;
             () = self.sender.closed() => Err(Stop::Gone),
-            next = self.source.batches.next() => next.transpose().map_err(Stop::Failed),
+            next = self.batches.next() => next.transpose().map_err(Stop::Failed),
         }
     }
 
@@ -286,7 +293,7 @@ impl Pump {
     }
 
     async fn finish(&mut self, trailer: Trailer) -> Result<(), Stop> {
-        let statistics = self.source.stats.as_ref().map(StatsHandle::snapshot);
+        let statistics = self.stats.as_ref().map(StatsHandle::snapshot);
         let trailer = trailer(&Ended { rows: self.rows, more: self.more, statistics });
         let writer = self.take_writer().map_err(Stop::Failed)?;
         let cells = if writer.ends_heavily { usize::MAX } else { 0 };
@@ -297,7 +304,7 @@ impl Pump {
 
     /// Says in the body what went wrong, where the format has a place for it; else the body breaks off.
     async fn fail(&mut self, error: &Error) {
-        let problem = problem(error, status(error.kind()), self.source.id);
+        let problem = problem(error, status(error.kind()), self.id);
         let Some(bytes) = self.writer.take().and_then(|writer| writer.fail(&problem)) else { return };
         if self.send(bytes).await.is_ok() {
             let _: Result<(), Stop> = self.hand_over(Chunk::End).await;

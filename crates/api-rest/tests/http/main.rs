@@ -1,0 +1,17 @@
+//! The HTTP API as a client sees it: one file per resource, against a real query service over files on disk.
+
+mod compat;
+mod crawlers;
+mod databases;
+mod docs;
+mod errors;
+mod failures;
+mod landing;
+mod operations;
+mod protocol;
+mod queries;
+mod query_parquet;
+mod rows;
+mod server;
+mod sql;
+mod tables;
