@@ -1,2 +1,24 @@
-//! The `lakebed` binary.
-fn main() {}
+//! The `lakebed` binary: reads arguments, environment and files, starts the runtimes, and runs one command.
+//!
+//! The only crate that knows where settings come from, and in which order the parts start and stop.
+
+mod assembly;
+mod commands;
+mod display;
+mod exit;
+mod generate;
+mod http_server;
+mod logging;
+mod progress;
+mod remote;
+mod settings;
+mod writer;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    commands::main()
+}

@@ -1,0 +1,101 @@
+//! The command line: one file per command.
+
+mod completions;
+mod crawl;
+mod demo;
+mod docs;
+mod generate;
+mod serve;
+mod sql;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use lakebed_types::{Error, Result};
+
+use crate::{
+    exit, logging,
+    settings::{LogSettings, Sources, load},
+};
+
+/// Turns files in object storage into a served SQL lake.
+#[derive(Debug, Parser)]
+#[command(name = "lakebed", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Settings can also stand in LAKEBED_* variables, .env and lakebed.toml.\nFirst steps: lakebed demo")]
+struct CommandLine {
+    /// Settings file [default: lakebed.toml in the working directory, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Log levels, such as info or warn,lakebed_query=debug
+    #[arg(long, global = true, value_name = "LEVELS")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Serve(serve::ServeArgs),
+    Sql(sql::SqlArgs),
+    Crawl(crawl::CrawlArgs),
+    Generate(generate::GenerateArgs),
+    Completions(completions::CompletionsArgs),
+    #[command(hide = true)]
+    Docs(docs::DocsArgs),
+}
+
+/// Runs the command of this process's arguments.
+pub(crate) fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    match run(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn run(line: CommandLine) -> Result<()> {
+    let mut sources = load(line.config.as_deref())?;
+    if let Some(levels) = &line.log {
+        sources.values.set("log.filter", levels.clone(), "--log")?;
+    }
+    let serving = matches!(line.command, Command::Serve(_) | Command::Demo(_));
+    logging::start(&LogSettings::read(&sources.values, !serving)?)?;
+    match line.command {
+        Command::Demo(args) => block_on(demo::run(args, sources)),
+        Command::Serve(args) => block_on(serve::run(args, sources)),
+        Command::Sql(args) => block_on(sql::run(args, sources)),
+        Command::Crawl(args) => block_on(crawl::run(args, sources)),
+        Command::Generate(args) => generate::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Docs(args) => docs::run(&args),
+    }
+}
+
+/// Runs a command on the runtime of network and store I/O. Queries execute on a runtime of their own.
+fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("lakebed-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal("the I/O runtime does not start").with_source(error))?;
+    let result = runtime.block_on(command);
+    // Threads that wait for a slow disk or store must not hold up the exit.
+    runtime.shutdown_background();
+    result
+}
+
+/// The flags that name a setting, put on top of the other sources.
+fn set_flags(sources: &mut Sources, flags: &[(&str, &str, Option<String>)]) -> Result<()> {
+    for (flag, name, value) in flags {
+        if let Some(value) = value {
+            sources.values.set(name, value.clone(), flag)?;
+        }
+    }
+    Ok(())
+}
+
+/// The command line's definition, for completions and the reference.
+fn definition() -> clap::Command {
+    <CommandLine as clap::CommandFactory>::command()
+}

@@ -1,0 +1,244 @@
+//! `lakebed serve`: crawls locations into the catalog and serves it.
+
+use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
+
+use clap::Args;
+use lakebed_access::Role;
+use lakebed_api_rest::{RestSettings, RestState};
+use lakebed_catalog::CrawlRequest;
+use lakebed_storage::Location;
+use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, Result, format_count};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    assembly::{Lake, LakeOptions},
+    http_server::HttpServer,
+    progress,
+    settings::{ServerSettings, Sources},
+};
+
+/// Crawls the locations into database `default` and serves them over HTTP
+#[derive(Debug, Args, Default)]
+pub(super) struct ServeArgs {
+    /// Folders, files or buckets, such as data/ or s3://bucket/prefix/; NAME=LOCATION makes one table of it
+    #[arg(value_name = "[NAME=]LOCATION")]
+    pub(super) locations: Vec<String>,
+    /// Address of the HTTP API [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) http: Option<String>,
+    /// Folder of the catalog, spill files and kept results [default: lakebed-data]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) data_dir: Option<String>,
+    /// Where managed tables and CTAS results are written [default: DATA_DIR/lake]
+    #[arg(long, value_name = "LOCATION")]
+    pub(super) lake: Option<String>,
+    /// A location that COPY … TO may write (repeatable)
+    #[arg(long, value_name = "LOCATION")]
+    pub(super) allow_write: Vec<String>,
+    /// Path of /query-parquet, such as s3://bucket/state={statename}/{statename}.parquet
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(super) parquet_pages: Option<String>,
+    /// Serve without keys on an address that is not loopback
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// Callers may only read
+    #[arg(long)]
+    pub(super) read_only: bool,
+}
+
+/// How often background duties run: due freshness looks, ends of kept results.
+const DUTY_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Time for the last bytes of answers to leave, after the queries have ended.
+const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_secs(2);
+
+pub(super) async fn run(args: ServeArgs, sources: Sources) -> Result<()> {
+    serve(args, sources, |_| {}).await
+}
+
+/// Serves until a signal; `started` is called once with the address, when the tables are there.
+pub(super) async fn serve(args: ServeArgs, mut sources: Sources, started: impl FnOnce(std::net::SocketAddr)) -> Result<()> {
+    set_flags(&mut sources, &args)?;
+    let server = ServerSettings::read(&sources.values)?;
+    check_exposure(&server)?;
+    let tables = tables_to_serve(&args, &sources)?;
+    let lake = open_lake(&args, &sources, &tables, &server).await?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let state = RestState::new(lake.query.clone(), rest_settings(&server), ready.clone(), metrics_recorder()?);
+    let http = HttpServer::bind(&server).await?;
+    let address = http.address();
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(http.serve(lakebed_api_rest::router(state), stop.clone()));
+    let signal = crate::http_server::shutdown_signal();
+    tokio::pin!(signal);
+    tokio::select! {
+        crawled = crawl_all(&lake, &tables) => crawled?,
+        () = &mut signal => return Ok(()),
+    }
+    ready.store(true, Ordering::Release);
+    tracing::info!(%address, "serving");
+    let duties = tokio::spawn(duties(lake.query.clone()));
+    started(address);
+    signal.await;
+    ready.store(false, Ordering::Release);
+    tracing::info!(grace = ?server.shutdown_grace, "draining");
+    duties.abort();
+    lake.query.access().drain(server.shutdown_grace).await;
+    stop.cancel();
+    if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
+        tracing::warn!("connections were still open at the end");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn set_flags(sources: &mut Sources, args: &ServeArgs) -> Result<()> {
+    let insecure = args.insecure.then(|| "true".to_owned());
+    let writable = (!args.allow_write.is_empty()).then(|| args.allow_write.join(","));
+    super::set_flags(
+        sources,
+        &[
+            ("--http", "server.http", args.http.clone()),
+            ("--data-dir", "data.dir", args.data_dir.clone()),
+            ("--lake", "data.lake", args.lake.clone()),
+            ("--allow-write", "data.writable", writable),
+            ("--parquet-pages", "server.parquet_pages", args.parquet_pages.clone()),
+            ("--insecure", "server.insecure", insecure),
+        ],
+    )
+}
+
+fn check_exposure(server: &ServerSettings) -> Result<()> {
+    if server.http.ip().is_loopback() {
+        return Ok(());
+    }
+    if !server.insecure {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            format!("{} is not a loopback address, and this server has no keys", server.http),
+        )
+        .with_hint("Bind to 127.0.0.1 behind a proxy that authenticates, or pass --insecure."));
+    }
+    tracing::warn!(address = %server.http, "INSECURE: everyone who reaches this address may query every table");
+    Ok(())
+}
+
+/// A location to serve, and the one table that it shall be.
+struct Served {
+    table: Option<String>,
+    location: Location,
+}
+
+fn tables_to_serve(args: &ServeArgs, sources: &Sources) -> Result<Vec<Served>> {
+    let from_file = sources.tables.iter().map(|(name, location)| (Some(name.clone()), location.clone()));
+    let from_line = args.locations.iter().map(|text| split_name(text));
+    from_line
+        .chain(from_file)
+        .map(|(table, location)| Ok(Served { table, location: Location::parse(&location)? }))
+        .collect()
+}
+
+/// Splits `NAME=LOCATION`. A `=` after a slash belongs to the location, as in `s3://b/year=2024/`.
+pub(super) fn split_name(text: &str) -> (Option<String>, String) {
+    match text.split_once('=') {
+        Some((name, location)) if !name.is_empty() && !name.contains(['/', ':', '\\']) => {
+            (Some(name.to_owned()), location.to_owned())
+        }
+        _ => (None, text.to_owned()),
+    }
+}
+
+async fn open_lake(args: &ServeArgs, sources: &Sources, tables: &[Served], server: &ServerSettings) -> Result<Lake> {
+    let mut readable: Vec<Location> = tables.iter().map(|served| served.location.clone()).collect();
+    if let Some(template) = &server.parquet_pages {
+        readable.push(Location::parse(fixed_part(template))?);
+    }
+    let everyone = if args.read_only { Role::Read } else { Role::Admin };
+    Lake::open(sources, LakeOptions { readable, everyone: Some(everyone), ..LakeOptions::default() }).await
+}
+
+/// The folder before a template's first placeholder.
+fn fixed_part(template: &str) -> &str {
+    let fixed = template.split('{').next().unwrap_or(template);
+    &fixed[..fixed.rfind('/').map_or(0, |slash| slash + 1)]
+}
+
+async fn crawl_all(lake: &Lake, tables: &[Served]) -> Result<()> {
+    let database = DatabaseName::default_database();
+    let catalog = lake.query.catalog();
+    for served in tables {
+        let request = CrawlRequest {
+            crawler: super::crawl::crawler_name(&served.location, &database),
+            location: served.location.clone(),
+            database: database.clone(),
+            table: served.table.clone(),
+            dry_run: false,
+        };
+        let bar = progress::crawl_bar(&served.location.to_string());
+        let report = catalog.crawl(&request, &|at| progress::show_crawl(&bar, at)).await;
+        bar.finish_and_clear();
+        let report = report?;
+        for entry in report.entries.iter().filter(|entry| entry.outcome != lakebed_catalog::Outcome::Table) {
+            tracing::warn!(path = entry.path, reason = entry.reason, "left out");
+        }
+        let found = report.entries.iter().filter(|entry| entry.outcome == lakebed_catalog::Outcome::Table);
+        tracing::info!(location = %served.location, tables = found.count(), files = format_count(report.listed), "crawled");
+    }
+    Ok(())
+}
+
+fn rest_settings(server: &ServerSettings) -> RestSettings {
+    RestSettings {
+        parquet_pages: server.parquet_pages.clone(),
+        body_limit_bytes: server.body_limit_bytes,
+        token_secret: token_secret(server.token_secret.as_deref()),
+        version: env!("CARGO_PKG_VERSION"),
+        ..RestSettings::default()
+    }
+}
+
+/// The configured secret, or one that lasts as long as this process.
+fn token_secret(configured: Option<&str>) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    match configured {
+        Some(text) => Sha256::digest(text).into(),
+        None => Sha256::digest(format!("{}{}", QueryId::random(), QueryId::random())).into(),
+    }
+}
+
+fn metrics_recorder() -> Result<PrometheusHandle> {
+    PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| Error::internal("the metrics recorder does not start").with_source(error))
+}
+
+async fn duties(query: lakebed_query::QueryService) {
+    let mut period = tokio::time::interval(DUTY_PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        period.tick().await;
+        query.sweep();
+        if let Err(error) = query.catalog().refresh_due().await {
+            tracing::warn!(?error, "looking for new files failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stands_before_the_first_equals_sign() {
+        assert_eq!(split_name("sales=s3://b/year=2024/"), (Some("sales".into()), "s3://b/year=2024/".into()));
+        assert_eq!(split_name("s3://b/year=2024/"), (None, "s3://b/year=2024/".into()));
+        assert_eq!(split_name("data/"), (None, "data/".into()));
+    }
+
+    #[test]
+    fn a_template_allows_its_fixed_folder() {
+        assert_eq!(fixed_part("s3://b/state={s}/x.parquet"), "s3://b/");
+        assert_eq!(fixed_part("data/p/{s}.parquet"), "data/p/");
+    }
+}

@@ -1,0 +1,155 @@
+//! A Lakebed server, asked over HTTP.
+
+use std::path::Path;
+
+use arrow::buffer::Buffer;
+use arrow_ipc::reader::StreamDecoder;
+use futures::StreamExt as _;
+use lakebed_formats::Format;
+use lakebed_types::{DatabaseName, Error, ErrorKind, Estimate, Result, TableEstimate, format_bytes};
+use reqwest::{Client, Response, header};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::{display::Display, progress, settings::parse_duration, writer::Output};
+
+const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A server's HTTP API.
+pub(crate) struct Server {
+    client: Client,
+    base: Url,
+}
+
+impl Server {
+    /// Reads the URL; asks nothing yet.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        let wrong = || {
+            Error::invalid_request(format!("`{url}` is not the URL of a server"))
+                .with_hint("Write it as http://127.0.0.1:8000.")
+        };
+        let base = Url::parse(url).map_err(|_| wrong())?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(wrong());
+        }
+        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let client = client.map_err(|error| Error::internal("the HTTP client does not start").with_source(error))?;
+        Ok(Self { client, base })
+    }
+
+    /// Runs a statement there and writes its result here.
+    pub(crate) async fn run(
+        &self,
+        sql: &str,
+        database: &DatabaseName,
+        timeout: Option<&str>,
+        format: Option<Format>,
+        output: Option<&Path>,
+    ) -> Result<()> {
+        let mut body = json!({ "query": sql, "database": database });
+        if let Some(text) = timeout {
+            let timeout = parse_duration(text).ok_or_else(|| Error::invalid_request(format!("`{text}` is not a duration")))?;
+            body["timeout_ms"] = json!(timeout.as_millis() as u64);
+        }
+        let response = self.post("/v1/sql", &body, format.unwrap_or(Format::Arrow).media_type()).await?;
+        match format {
+            Some(_) => copy(response, output).await,
+            None => show(response).await,
+        }
+    }
+
+    /// What a statement would read there.
+    pub(crate) async fn estimate(&self, sql: &str, database: &DatabaseName) -> Result<Estimate> {
+        let body = json!({ "query": sql, "database": database });
+        let response = self.post("/v1/estimate", &body, Format::Json.media_type()).await?;
+        let answer: Value = response.json().await.map_err(|error| broken(&self.base, error))?;
+        let number = |value: &Value, name: &str| value[name].as_u64().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let table = |value: &Value| TableEstimate {
+            table: text(&value["table"]),
+            columns: value["columns"].as_array().into_iter().flatten().map(text).collect(),
+            files: number(value, "files"),
+            files_pruned: number(value, "files_pruned"),
+            row_groups: number(value, "row_groups"),
+            rows: number(value, "rows"),
+            bytes: number(value, "bytes"),
+        };
+        Ok(Estimate {
+            files: number(&answer, "files"),
+            files_pruned: number(&answer, "files_pruned"),
+            row_groups: number(&answer, "row_groups"),
+            rows: number(&answer, "rows"),
+            bytes: number(&answer, "bytes"),
+            price_usd: answer["price_usd"].as_f64().unwrap_or_default(),
+            tables: answer["tables"].as_array().into_iter().flatten().map(table).collect(),
+        })
+    }
+
+    async fn post(&self, path: &str, body: &Value, accept: &str) -> Result<Response> {
+        let url = self.base.join(path).map_err(|error| Error::internal("a route is no URL").with_source(error))?;
+        let request = self.client.post(url).header(header::ACCEPT, accept).json(body);
+        let response = request.send().await.map_err(|error| {
+            Error::new(ErrorKind::Unavailable, format!("no answer from {}", self.base))
+                .with_hint("Is the server running there? Start one with `lakebed serve`.")
+                .with_source(error)
+        })?;
+        if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
+    }
+}
+
+/// The error that a problem document tells.
+async fn problem(response: Response) -> Error {
+    let status = response.status();
+    let document: Value = response.json().await.unwrap_or_default();
+    let kind = document["code"].as_str().and_then(ErrorKind::from_code).unwrap_or(ErrorKind::Unavailable);
+    let message = document["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
+    let error = Error::new(kind, message);
+    match document["hint"].as_str() {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+fn broken(server: &Url, error: reqwest::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the answer of {server} broke off: the result is not whole"))
+        .with_hint("The query failed there while its result was sent; `GET /v1/queries` tells why.")
+        .with_source(error)
+}
+
+async fn copy(response: Response, output: Option<&Path>) -> Result<()> {
+    let server = response.url().clone();
+    let mut output = Output::open(output)?;
+    let bar = progress::result_bar();
+    let mut bytes = 0;
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| broken(&server, error))?;
+        bytes += chunk.len() as u64;
+        output.write(&chunk)?;
+    }
+    bar.finish_and_clear();
+    output.finish()?;
+    eprintln!("{} received", format_bytes(bytes));
+    Ok(())
+}
+
+async fn show(response: Response) -> Result<()> {
+    let server = response.url().clone();
+    let damaged = |error| Error::internal("the server's Arrow stream is damaged").with_source(error);
+    let mut decoder = StreamDecoder::new();
+    let mut display: Option<Display> = None;
+    let bar = progress::result_bar();
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        let mut buffer = Buffer::from(chunk.map_err(|error| broken(&server, error))?);
+        while !buffer.is_empty() {
+            let Some(batch) = decoder.decode(&mut buffer).map_err(damaged)? else { break };
+            bar.inc(batch.num_rows() as u64);
+            display.get_or_insert_with(|| Display::new(batch.schema())).batch(&batch)?;
+        }
+    }
+    decoder.finish().map_err(damaged)?;
+    bar.finish_and_clear();
+    let display = display.or_else(|| decoder.schema().map(Display::new));
+    display.map_or(Ok(()), |display| display.finish(""))
+}

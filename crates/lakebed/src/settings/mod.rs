@@ -1,0 +1,33 @@
+//! Settings: flag > `LAKEBED_*` variable > `.env` > `lakebed.toml` > default, a file per section.
+//!
+//! Every setting is one [`Key`] with its default and its sentence; the reference page and `lakebed.toml`'s checks come
+//! from that list.
+
+mod catalog;
+mod data;
+mod key;
+mod limits;
+mod log;
+mod query;
+mod reference;
+mod server;
+mod sources;
+mod storage;
+mod values;
+
+pub(crate) use catalog::catalog_settings;
+pub(crate) use data::DataSettings;
+pub(crate) use key::Key;
+pub(crate) use log::{LogFormat, LogSettings};
+pub(crate) use query::{lake_of, query_settings};
+pub(crate) use reference::reference_page;
+pub(crate) use server::ServerSettings;
+pub(crate) use sources::{Sources, load};
+pub(crate) use storage::storage_settings;
+pub(crate) use limits::limits;
+pub(crate) use values::{Values, parse_duration};
+
+/// Every key, section by section, in the order of the reference page.
+pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
+    [server::KEYS, data::KEYS, storage::KEYS, catalog::KEYS, query::KEYS, limits::KEYS, log::KEYS].into_iter().flatten()
+}

