@@ -13,14 +13,8 @@ use crate::{
 };
 
 /// Floors from the ground up. A crate depends on lower floors only.
-const FLOORS: &[&[&str]] = &[
-    &["types"],
-    &["storage", "formats", "access"],
-    &["tables", "catalog"],
-    &["query"],
-    &["api-rest"],
-    &["lakebed"],
-];
+const FLOORS: &[&[&str]] =
+    &[&["types"], &["storage", "formats", "access"], &["tables", "catalog"], &["query"], &["api-rest"], &["lakebed"]];
 
 /// The one edge within a floor.
 const SAME_FLOOR: (&str, &str) = ("catalog", "tables");

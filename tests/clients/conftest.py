@@ -1,0 +1,233 @@
+"""Fixtures of the client tests: the real binary, a real S3 server, TPC-H data, DuckDB as the oracle."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+import boto3
+import botocore.config
+import duckdb
+import pytest
+import requests
+
+from answers import TPCH_TABLES
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("LAKEBED_TEST_BINARY", str(ROOT / "target/debug/lakebed"))
+WEED = os.environ.get("LAKEBED_TEST_WEED", "weed")
+DATA = pathlib.Path(os.environ.get("LAKEBED_TEST_DATA", pathlib.Path.home() / ".cache/lakebed/data"))
+START_SECONDS = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def clean_environment(extra=None):
+    """Nothing of this machine's clouds or settings reaches the binary."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "S3_", "LAKEBED_"))}
+    return kept | {"HOME": "/nonexistent"} | (extra or {})
+
+
+def wait_until(ready, what, seconds=START_SECONDS):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if ready():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{what} was not ready within {seconds} s")
+
+
+class Server:
+    """A `lakebed serve` of one's own, stopped at the end."""
+
+    def __init__(self, folder, *arguments, environment=None):
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.log = folder / "server.log"
+        command = [BINARY, "serve", *map(str, arguments), "--http", self.url.removeprefix("http://")]
+        command += ["--data-dir", str(folder / "lakebed-data")]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(command, cwd=folder, env=clean_environment(environment), stderr=log)
+        try:
+            wait_until(self._ready, "the server")
+        except AssertionError:
+            self.stop()
+            raise
+
+    def _ready(self):
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return requests.get(self.url + "/ready", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def sql(self, text, **options):
+        """Posts a statement; the response is not checked."""
+        members = {name: options.pop(name) for name in ("database", "parameters", "timeout_ms") if name in options}
+        return requests.post(self.url + "/v1/sql", json={"query": text} | members, timeout=300, **options)
+
+    def rows(self, text, **options):
+        """The rows of a statement that must succeed, as objects."""
+        answer = self.sql(text, **options)
+        assert answer.status_code == 200, answer.text
+        document = answer.json()
+        assert "error" not in document, document["error"]
+        return document["data"]
+
+    def resident_bytes(self):
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("the server is gone")
+
+    def running_queries(self):
+        return self._metric("lakebed_queries_running")
+
+    def _metric(self, name):
+        for line in requests.get(self.url + "/metrics", timeout=5).text.splitlines():
+            if line.startswith((name + " ", name + "{")):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise
+        return self.process.returncode
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts servers that end with the test."""
+    servers = []
+
+    def start(*arguments, environment=None):
+        folder = tmp_path / f"server-{len(servers)}"
+        folder.mkdir()
+        servers.append(Server(folder, *arguments, environment=environment))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def run_lakebed(*arguments, environment=None, cwd=None, timeout=300, stdin=None):
+    """Runs the command line; gives exit code, stdout and stderr."""
+    return subprocess.run(
+        [BINARY, *map(str, arguments)], cwd=cwd, env=clean_environment(environment), timeout=timeout,
+        capture_output=True, text=True, input=stdin,
+    )
+
+
+@pytest.fixture
+def lakebed(tmp_path):
+    """The command line, run in a folder of the test's own."""
+
+    def run(*arguments, **options):
+        return run_lakebed(*arguments, **({"cwd": tmp_path} | options))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tpch():
+    """A folder with TPC-H at scale factor 1 as Parquet, one file a table."""
+    folder = DATA / "tpch-sf1"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["tpchgen-cli", "parquet", "-s", "1", f"--output-dir={folder}"], check=True)
+        (folder / "complete").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tpch_oracle(tpch):
+    """DuckDB over the same files."""
+    connection = duckdb.connect()
+    for table in TPCH_TABLES:
+        connection.sql(f"CREATE VIEW {table} AS SELECT * FROM '{tpch / table}.parquet'")
+    return connection
+
+
+class ObjectStore:
+    """SeaweedFS: a real S3 server that checks signatures."""
+
+    ADMIN = ("admin-key", "admin-secret")
+    READER = ("reader-key", "reader-secret")
+
+    def __init__(self, folder):
+        self.folder = folder
+        ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
+        # Beside each port the server opens a gRPC port 10,000 above it.
+        while any(port > 55_000 for port in ports.values()):
+            ports = {name: free_port() % 20_000 + 20_000 for name in ports}
+        self.port = ports["s3"]
+        self.url = f"http://127.0.0.1:{self.port}"
+        identities = [
+            {"name": "admin", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+             "credentials": [{"accessKey": self.ADMIN[0], "secretKey": self.ADMIN[1]}]},
+            {"name": "reader", "actions": ["Read", "List"],
+             "credentials": [{"accessKey": self.READER[0], "secretKey": self.READER[1]}]},
+        ]
+        (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+        command = [WEED, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
+                   f"-s3.config={folder / 's3.json'}", f"-master.port={ports['master']}",
+                   f"-volume.port={ports['volume']}", f"-filer.port={ports['filer']}", f"-s3.port={ports['s3']}",
+                   "-volume.max=50", "-master.volumeSizeLimitMB=256"]
+        with open(folder / "weed.log", "wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.client = boto3.client(
+            "s3", endpoint_url=self.url, region_name="us-east-1", aws_access_key_id=self.ADMIN[0],
+            aws_secret_access_key=self.ADMIN[1], config=botocore.config.Config(retries={"max_attempts": 10}),
+        )
+        wait_until(self._ready, "the S3 server")
+
+    def _ready(self):
+        assert self.process.poll() is None, (self.folder / "weed.log").read_text()
+        try:
+            self.client.create_bucket(Bucket="probe")
+            self.client.put_object(Bucket="probe", Key="probe", Body=b"probe")
+            return True
+        except Exception:
+            return False
+
+    def bucket(self, name):
+        self.client.create_bucket(Bucket=name)
+        return name
+
+    def environment(self, key=None, secret=None, **more):
+        return {
+            "AWS_ENDPOINT_URL_S3": self.url, "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": key or self.ADMIN[0], "AWS_SECRET_ACCESS_KEY": secret or self.ADMIN[1],
+        } | more
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    store = ObjectStore(tmp_path_factory.mktemp("s3"))
+    yield store
+    store.stop()
+
+
+@pytest.fixture(scope="session")
+def tpch_bucket(s3, tpch):
+    """The TPC-H files in a bucket of the S3 server."""
+    bucket = s3.bucket("tpch")
+    for table in TPCH_TABLES:
+        s3.client.upload_file(str(tpch / f"{table}.parquet"), bucket, f"sf1/{table}.parquet")
+    return f"s3://{bucket}/sf1/"
