@@ -3,6 +3,7 @@
 mod bench;
 mod docs;
 mod environment;
+mod load;
 mod test;
 mod tidy;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("bench") => bench::run(&rest),
         Some("docs") => docs::run(&rest),
+        Some("load") => load::run(&rest),
         Some("--help" | "-h") => {
             print!("{USAGE}");
             Ok(())

@@ -1,0 +1,302 @@
+"""Measures Lakebed against its peers in one run on this machine and writes docs/benchmarks.md.
+
+    cargo xtask bench [tpch] [memory] [pages] [export] [planning] [start]
+
+Each figure is the median of runs that alternate between the systems, so that a machine whose speed drifts drifts for both.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import duckdb
+import requests
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BINARY = os.environ["LAKEBED_BENCH_BINARY"]
+DATA = pathlib.Path(os.environ["LAKEBED_BENCH_DATA"])
+TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
+QUERIES = {int(file.stem[1:]): file.read_text() for file in sorted((ROOT / "bench/tpch").glob("q*.sql"))}
+ROUNDS = int(os.environ.get("LAKEBED_BENCH_ROUNDS", "5"))
+CORES = os.cpu_count()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def resident_mib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("the process is gone")
+
+
+@contextlib.contextmanager
+def process(command, url, ready, environment=None):
+    started = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | (environment or {}))
+    try:
+        while True:
+            if child.poll() is not None:
+                raise RuntimeError(f"{command[0]} ended with {child.returncode}")
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(url + ready, timeout=5).status_code < 500:
+                    break
+            time.sleep(0.002)
+        child.seconds_to_ready = time.perf_counter() - started
+        yield child
+    finally:
+        child.terminate()
+        child.wait()
+
+
+@contextlib.contextmanager
+def lakebed(*arguments, environment=None):
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"http://127.0.0.1:{free_port()}"
+        command = [BINARY, "serve", *map(str, arguments), "--http", url[7:], "--data-dir", folder, "--log", "error"]
+        with process(command, url, "/ready", environment) as child:
+            yield url, child
+
+
+@contextlib.contextmanager
+def peer(pages):
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "fastapi_duckdb:app", "--app-dir", str(ROOT / "bench/peers"), "--port",
+               str(port), "--workers", str(CORES), "--log-level", "error"]
+    url = f"http://127.0.0.1:{port}"
+    with process(command, url, "/openapi.json", {"PEER_PAGES": str(pages)}) as child:
+        yield url, child
+
+
+def timed(run):
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def alternate(runs, rounds=ROUNDS):
+    """Median seconds of each of the runs, taken in turn, after one warm-up each."""
+    for run in runs.values():
+        run()
+    seconds = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            seconds[name].append(timed(run))
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]) + "\n"
+
+
+def tpch_folder():
+    folder = DATA / "tpch-sf1"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["tpchgen-cli", "parquet", "-s", "1", f"--output-dir={folder}"], check=True)
+        (folder / "complete").touch()
+    return folder
+
+
+def post(session, url, sql, accept):
+    answer = session.post(url + "/v1/sql", json={"query": sql}, headers={"Accept": accept, "Accept-Encoding": "identity"})
+    answer.raise_for_status()
+    return answer.content
+
+
+def bench_tpch():
+    folder = tpch_folder()
+    oracle = duckdb.connect()
+    for name in TABLES:
+        oracle.sql(f"CREATE VIEW {name} AS SELECT * FROM '{folder / name}.parquet'")
+    session, rows, totals = requests.Session(), [], {}
+    with lakebed(f"{folder}/") as (url, _):
+        for number, sql in QUERIES.items():
+            times = alternate({
+                "duckdb": lambda: oracle.sql(sql).to_arrow_table(),
+                "rest": lambda: post(session, url, sql, "application/vnd.apache.arrow.stream"),
+            })
+            # A process of its own for each query: start, crawl and query together.
+            times["cli"] = statistics.median(timed(lambda: subprocess.run(
+                [BINARY, "sql", sql, f"{folder}/", "--format", "csv"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                check=True)) for _ in range(3))
+            for name, seconds in times.items():
+                totals[name] = totals.get(name, 0) + seconds
+            rows.append((f"q{number}", *(f"{times[n] * 1e3:.0f}" for n in ("duckdb", "rest", "cli")), f"{times['rest'] / times['duckdb']:.2f}"))
+            print(*rows[-1], flush=True)
+    rows.append(("**total**", *(f"{totals[n] * 1e3:.0f}" for n in ("duckdb", "rest", "cli")), f"**{totals['rest'] / totals['duckdb']:.2f}**"))
+    text = "Milliseconds, warm, results fetched whole as Arrow. DuckDB runs in process; `lakebed sql` pays for its start and its crawl each time.\n\n"
+    return text + table(("query", "DuckDB 2.0 in process", "Lakebed over HTTP", "`lakebed sql`", "HTTP ÷ DuckDB"), rows)
+
+
+def bench_memory():
+    rows = []
+    with lakebed(f"{tpch_folder()}/", environment={"LAKEBED_QUERY_MEMORY": "512MB"}) as (url, child):
+        finished = 0
+        for number, sql in QUERIES.items():
+            answer = requests.post(url + "/v1/sql", json={"query": sql})
+            document = answer.json()
+            if answer.status_code == 200 and "error" not in document:
+                finished += 1
+                spilled = document["statistics"]["spilled_bytes"]
+                rows.append((f"q{number}", "finished", f"{spilled / 2**20:.0f} MiB spilled, peak {document['statistics']['peak_memory_bytes'] / 2**20:.0f} MiB"))
+            else:
+                problem = document.get("error", document)
+                rows.append((f"q{number}", problem["code"], problem["detail"][:160]))
+            print(*rows[-1], flush=True)
+        resident = resident_mib(child.pid)
+    return f"{finished} of 22 finish; resident memory at the end {resident:.0f} MiB.\n\n" + table(("query", "ended", "how"), rows)
+
+
+def sample_file(rows):
+    file = DATA / "pages" / f"sample{rows}.parquet"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([BINARY, "generate", "--rows", str(rows), "--output", str(file)], check=True)
+    return file
+
+
+def load(url, clients, seconds=5):
+    """Requests a second and latencies, from the load generator of the developer commands."""
+    done = subprocess.run(["cargo", "xtask", "load", url, str(clients), str(seconds)], cwd=ROOT, check=True, capture_output=True, text=True)
+    figures = json.loads(done.stdout)
+    assert figures["errors"] == 0, f"{url}: {figures}"
+    return figures
+
+
+def bench_pages():
+    count, size = 10_000_000, 100
+    file = sample_file(count)
+    rows = []
+    with lakebed("--parquet-pages", f"{file.parent}/{{statename}}.parquet") as (ours, _), peer(file.parent) as (theirs, _):
+        for what, page in (("first", 1), ("middle", count // size // 2), ("last", count // size)):
+            path = f"/query-parquet?statename={file.stem}&page={page}&page_size={size}"
+            mine, other = requests.get(ours + path).json(), requests.get(theirs + path).json()
+            assert mine["total_rows"] == other["total_rows"] == count and len(mine["data"]) == len(other["data"]) == size
+            assert [row["id"] for row in mine["data"]] == [row["id"] for row in other["data"]]
+            for clients in (1, 16):
+                a, b = load(ours + path, clients), load(theirs + path, clients)
+                rows.append((what, clients, f"{b['per_second']:.0f}", f"{a['per_second']:.0f}", f"{b['p99_ms']:.1f}", f"{a['p99_ms']:.1f}", f"{a['per_second'] / b['per_second']:.1f}"))
+                print(*rows[-1], flush=True)
+    text = "A page of 100 rows of a file with 10 million rows: requests a second, and the 99th percentile in milliseconds.\n\n"
+    return text + table(("page", "clients", "FastAPI + DuckDB /s", "Lakebed /s", "p99 peer", "p99 Lakebed", "Lakebed ÷ peer"), rows)
+
+
+def bench_export():
+    file = sample_file(1_000_000)
+    accept = {"json": "application/json", "csv": "text/csv", "arrow": "application/vnd.apache.arrow.stream"}
+    session, rows = requests.Session(), []
+    with lakebed(f"sample={file}") as (ours, child), peer(file.parent) as (theirs, _):
+        before = resident_mib(child.pid)
+        for kind, media in accept.items():
+            sizes = {}
+
+            def mine():
+                sizes["mine"] = len(post(session, ours, "SELECT * FROM sample", media))
+
+            def other():
+                answer = session.post(theirs + "/sql", json={"query": f"SELECT * FROM '{file}'", "format": kind})
+                answer.raise_for_status()
+                sizes["other"] = len(answer.content)
+
+            times = alternate({"mine": mine, "other": other}, rounds=3)
+            rows.append((kind, f"{sizes['mine'] / 1e6:.0f}", f"{times['other']:.2f}", f"{times['mine']:.2f}", f"{sizes['mine'] / 1e6 / times['mine']:.0f}", f"{times['other'] / times['mine']:.1f}"))
+            print(*rows[-1], flush=True)
+        grown = resident_mib(child.pid) - before
+    text = f"One million rows of `lakebed generate` over HTTP on loopback, read whole by a Python client. Lakebed's resident memory grew by {grown:.0f} MiB.\n\n"
+    return text + table(("format", "MB", "FastAPI + DuckDB s", "Lakebed s", "Lakebed MB/s", "peer ÷ Lakebed"), rows)
+
+
+def bench_planning():
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        seed = pathlib.Path(folder) / "seed.parquet"
+        subprocess.run([BINARY, "generate", "--rows", "100", "--output", str(seed)], check=True)
+        content = seed.read_bytes()
+        seed.unlink()
+        for partition in range(200):
+            target = pathlib.Path(folder) / f"t/day={partition}"
+            target.mkdir(parents=True)
+            for number in range(50):
+                (target / f"{number}.parquet").write_bytes(content)
+        started = time.perf_counter()
+        with lakebed(f"{folder}/", environment={"LAKEBED_CATALOG_FRESHNESS": "manual"}) as (url, child):
+            crawl = time.perf_counter() - started
+            for what, sql in (
+                ("one partition of 200", "SELECT sum(value_normal) FROM t WHERE day = 7"),
+                ("one file's statistics", "SELECT sum(value_normal) FROM t WHERE day = 7 AND id = 5"),
+                ("all files, from metadata", "SELECT count(*) FROM t"),
+            ):
+                found = [requests.post(url + "/v1/sql", json={"query": sql}).json()["statistics"] for _ in range(11)]
+                rows.append((what, f"{statistics.median(s['planning_ms'] for s in found):.1f}", found[-1]["files_scanned"], found[-1]["files_pruned"]))
+                print(*rows[-1], flush=True)
+            memory = resident_mib(child.pid)
+    text = f"10,000 files in 200 partitions. The first start with its crawl takes {crawl:.1f} s; resident memory afterwards {memory:.0f} MiB.\n\n"
+    return text + table(("query", "planning ms", "files read", "files pruned"), rows)
+
+
+def bench_start():
+    starts, memory = [], []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            url = f"http://127.0.0.1:{free_port()}"
+            command = [BINARY, "serve", f"{tpch_folder()}/", "--http", url[7:], "--data-dir", folder, "--log", "error"]
+            started = time.perf_counter()
+            with process(command, url, "/ready") as child:
+                requests.post(url + "/v1/sql", data="SELECT count(*) FROM nation", headers={"Content-Type": "text/plain"}).raise_for_status()
+                starts.append(time.perf_counter() - started)
+                time.sleep(1)
+                memory.append(resident_mib(child.pid))
+    rows = [("start, crawl of 8 files, first answer", f"{statistics.median(starts) * 1e3:.0f} ms", "< 150 ms"),
+            ("resident memory, idle", f"{statistics.median(memory):.0f} MiB", "< 80 MB")]
+    return table(("what", "measured", "goal"), rows)
+
+
+SECTIONS = {
+    "tpch": ("TPC-H, scale factor 1", bench_tpch),
+    "memory": ("TPC-H under 512 MB", bench_memory),
+    "pages": ("Pages of a Parquet file", bench_pages),
+    "export": ("One million rows over HTTP", bench_export),
+    "planning": ("Planning over 10,000 files", bench_planning),
+    "start": ("Start and idle memory", bench_start),
+}
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{CORES} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.release().split('-')[0]}"
+
+
+def main():
+    wanted = sys.argv[1:] or list(SECTIONS)
+    results = DATA / "bench-results"
+    results.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        title, run = SECTIONS[name]
+        print(f"\n{title}", flush=True)
+        text = f"## {title}\n\n`cargo xtask bench {name}`: {machine()}, {time.strftime('%Y-%m-%d')}.\n\n{run()}"
+        (results / f"{name}.md").write_text(text)
+        print(text, flush=True)
+    page = "# Benchmarks\n\nWritten by `cargo xtask bench`, which installs the peers and measures all in one run; do not edit.\nMedians of alternating runs; ratios are what to compare between machines.\n"
+    for name in SECTIONS:
+        file = results / f"{name}.md"
+        page += "\n" + (file.read_text() if file.exists() else f"## {SECTIONS[name][0]}\n\nNot measured yet: `cargo xtask bench {name}`.\n")
+    (ROOT / "docs/benchmarks.md").write_text(page)
+    print("wrote docs/benchmarks.md")
+
+
+main()
