@@ -7,8 +7,9 @@ use lakebed_access::Role;
 use lakebed_api_rest::{RestSettings, RestState};
 use lakebed_catalog::CrawlRequest;
 use lakebed_storage::Location;
-use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, Result, format_count};
+use lakebed_types::{DatabaseName, Error, ErrorKind, Result, format_count};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -65,7 +66,8 @@ pub(super) async fn serve(args: ServeArgs, mut sources: Sources, started: impl F
     let tables = tables_to_serve(&args, &sources)?;
     let lake = open_lake(&args, &sources, &tables, &server).await?;
     let ready = Arc::new(AtomicBool::new(false));
-    let state = RestState::new(lake.query.clone(), rest_settings(&server), ready.clone(), metrics_recorder()?);
+    let idle_client = lake.query.access().limits().idle_client;
+    let state = RestState::new(lake.query.clone(), rest_settings(&server, idle_client), ready.clone(), metrics_recorder()?);
     let http = HttpServer::bind(&server).await?;
     let address = http.address();
     let stop = CancellationToken::new();
@@ -188,22 +190,15 @@ async fn crawl_all(lake: &Lake, tables: &[Served]) -> Result<()> {
     Ok(())
 }
 
-fn rest_settings(server: &ServerSettings) -> RestSettings {
+fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration) -> RestSettings {
+    // The default's secret lasts as long as this process.
+    let random = RestSettings::default();
     RestSettings {
         parquet_pages: server.parquet_pages.clone(),
         body_limit_bytes: server.body_limit_bytes,
-        token_secret: token_secret(server.token_secret.as_deref()),
-        version: env!("CARGO_PKG_VERSION"),
-        ..RestSettings::default()
-    }
-}
-
-/// The configured secret, or one that lasts as long as this process.
-fn token_secret(configured: Option<&str>) -> [u8; 32] {
-    use sha2::{Digest, Sha256};
-    match configured {
-        Some(text) => Sha256::digest(text).into(),
-        None => Sha256::digest(format!("{}{}", QueryId::random(), QueryId::random())).into(),
+        idle_client,
+        token_secret: server.token_secret.as_ref().map_or(random.token_secret, |text| Sha256::digest(text).into()),
+        ..random
     }
 }
 
