@@ -5,15 +5,19 @@
 //! error. Everything else about the function stays as it is.
 
 mod bounded;
+mod concatenation;
 mod series;
 mod size;
 #[cfg(test)]
 mod tests;
 
-use datafusion::execution::FunctionRegistry;
+use std::{collections::HashMap, sync::Arc};
+
+use datafusion::{execution::FunctionRegistry, logical_expr::ScalarUDF};
 use lakebed_types::{Error, Result};
 
 use bounded::{Rule, bounded};
+use concatenation::{BoundEverywhere, StringConcat};
 
 /// Functions that make more than they are given, and what bounds each.
 const RULES: &[(&str, Rule)] = &[
@@ -29,6 +33,7 @@ const RULES: &[(&str, Rule)] = &[
     ("levenshtein", Rule::Pairs),
     ("concat", Rule::Sum),
     ("concat_ws", Rule::Joined),
+    (concatenation::STRING_CONCAT, Rule::Sum),
     ("overlay", Rule::Sum),
     ("encode", Rule::Sum),
     ("array_to_string", Rule::Joined),
@@ -51,11 +56,16 @@ const REMOVED: &[&str] = &["input_file_name"];
 /// `internal` if the registry cannot be changed.
 pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     let failed = |error| Error::internal("a function cannot be registered").with_source(error);
+    registry.register_udf(Arc::new(ScalarUDF::new_from_impl(StringConcat::new()))).map_err(failed)?;
+    let mut functions = HashMap::new();
     for (name, rule) in RULES {
         if let Ok(function) = registry.udf(name) {
-            registry.register_udf(bounded(function, *rule)).map_err(failed)?;
+            let function = bounded(function, *rule);
+            functions.insert(function.name().to_owned(), Arc::clone(&function));
+            registry.register_udf(function).map_err(failed)?;
         }
     }
+    registry.register_function_rewrite(Arc::new(BoundEverywhere { functions })).map_err(failed)?;
     for name in REMOVED {
         registry.deregister_udf(name).map_err(failed)?;
     }

@@ -1,14 +1,14 @@
 //! Bombs end in an error that names the function and the limit; everything else answers as before.
 
-use datafusion::{error::DataFusionError, execution::FunctionRegistry, prelude::SessionContext};
+use datafusion::{error::DataFusionError, execution::SessionStateBuilder, prelude::SessionContext};
 use lakebed_types::{Error, ErrorKind};
 
 use super::*;
 
 fn session() -> SessionContext {
-    let mut session = SessionContext::new();
-    register(&mut session as &mut dyn FunctionRegistry).unwrap();
-    session
+    let mut state = SessionStateBuilder::new().with_default_features().build();
+    register(&mut state).unwrap();
+    SessionContext::new_with_state(state)
 }
 
 async fn run(session: &SessionContext, sql: &str) -> Result<String, DataFusionError> {
@@ -51,6 +51,11 @@ async fn bombs_are_refused() {
             ErrorKind::MemoryExhausted,
         ),
         (format!("SELECT regexp_like('a', '{}')", "a".repeat(10_001)), ErrorKind::QueryTooComplex),
+        (
+            format!("SELECT count(d.s || d.s || n) FROM {rows}, (SELECT repeat('z', 20000) AS s) AS d"),
+            ErrorKind::MemoryExhausted,
+        ),
+        (format!("SELECT count(d.l || d.l) FROM {rows}, (SELECT range(5000) AS l) AS d"), ErrorKind::MemoryExhausted),
         ("SELECT levenshtein(repeat('a', 100000), repeat('b', 100000))".to_owned(), ErrorKind::QueryTooComplex),
     ];
     for (sql, kind) in cases {
@@ -76,6 +81,8 @@ async fn ordinary_calls_answer_as_the_engine_does() {
         "SELECT concat('a', NULL, 1), concat_ws('-', 'a', 'b')",
         "SELECT array_to_string([1, 2, 3], ', ')",
         "SELECT [1, 2], array_concat([1], [2]), array_append([1], 2), array_prepend(0, [1]), list_cat([1], [2])",
+        "SELECT 'a' || 'b', 'a' || NULL, 'a' || 1, 2 || 'b', [1] || [2], [1] || 2, arrow_cast('a', 'Utf8View') || 'b'",
+        "SELECT s || s, count(*) FROM (VALUES ('a'), ('a')) AS t (s) GROUP BY s || s ORDER BY s || s",
         "SELECT array_repeat('x', 3), array_resize([1], 3, 0), list_repeat(1, 2)",
         "SELECT generate_series(1, 5), range(5), range(5, 1, -2), range(NULL)",
         "SELECT generate_series(DATE '2024-01-01', DATE '2024-03-01', INTERVAL '1 month')",

@@ -1,10 +1,14 @@
 //! The dialect of Lakebed's SQL: what the parser accepts.
 
-use std::any::TypeId;
+use std::{any::TypeId, cell::Cell};
 
 use datafusion::{
     common::config::{ConfigNonZeroUsize, ConfigOptions},
-    sql::sqlparser::dialect::{Dialect, GenericDialect},
+    sql::sqlparser::{
+        ast::Expr,
+        dialect::{Dialect, GenericDialect},
+        parser::{Parser, ParserError},
+    },
 };
 
 use crate::SqlLimits;
@@ -13,8 +17,25 @@ use crate::SqlLimits;
 ///
 /// The generic dialect also parses clauses that the planner then leaves out without a word (`PREWHERE`, `CONNECT BY`,
 /// `WITH TOTALS`, `SETTINGS`, `FORMAT`); those stay off here, so that they are syntax errors and never wrong answers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LakebedDialect;
+///
+/// It also counts. The parser tries some functions (`POSITION`, `OVERLAY`, `CONVERT`) in two ways, so that nested ones take
+/// twice as long per level; each operand that it starts to read is taken from a budget.
+#[derive(Debug)]
+pub(super) struct LakebedDialect {
+    operands_left: Cell<usize>,
+}
+
+impl LakebedDialect {
+    /// For a text of this many tokens: enough to read each of them many times over.
+    pub(super) fn for_tokens(tokens: usize) -> Self {
+        Self { operands_left: Cell::new(10_000 + 16 * tokens) }
+    }
+
+    /// Whether the parser was stopped because it started over too often.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.operands_left.get() == 0
+    }
+}
 
 macro_rules! supported {
     ($($feature:ident)*) => { $(fn $feature(&self) -> bool { true })* };
@@ -23,6 +44,11 @@ macro_rules! supported {
 impl Dialect for LakebedDialect {
     fn dialect(&self) -> TypeId {
         TypeId::of::<GenericDialect>()
+    }
+
+    fn parse_prefix(&self, _: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        self.operands_left.set(self.operands_left.get().saturating_sub(1));
+        self.is_exhausted().then_some(Err(ParserError::RecursionLimitExceeded))
     }
 
     fn is_delimited_identifier_start(&self, ch: char) -> bool {

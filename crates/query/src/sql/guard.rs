@@ -100,7 +100,7 @@ impl Shape {
     fn of(tokens: &[TokenWithSpan]) -> Shape {
         let mut shape = Shape::default();
         let mut levels = vec![Level::default()];
-        let mut angles = 0usize;
+        let (mut angles, mut prefixes) = (0usize, 0usize);
         let mut before: Option<&Token> = None;
         for TokenWithSpan { token, .. } in tokens {
             match token {
@@ -126,7 +126,8 @@ impl Shape {
                     }
                 }
             }
-            shape.nesting = shape.nesting.max(levels.len() - 1 + angles);
+            prefixes = if is_prefix(token) { prefixes + 1 } else { 0 };
+            shape.nesting = shape.nesting.max(levels.len() - 1 + angles + prefixes.saturating_sub(1));
             before = Some(token);
         }
         while levels.len() > 1 {
@@ -279,6 +280,13 @@ fn is_string(token: &Token) -> bool {
 
 fn is_keyword(token: &Token, keyword: Keyword) -> bool {
     matches!(token, Token::Word(word) if word.keyword == keyword)
+}
+
+/// Words and signs that may stand before an operand any number of times.
+fn is_prefix(token: &Token) -> bool {
+    let words = [Keyword::NOT, Keyword::INTERVAL, Keyword::PRIOR];
+    matches!(token, Token::Minus | Token::Plus | Token::Tilde | Token::ExclamationMark)
+        || words.iter().any(|keyword| is_keyword(token, *keyword))
 }
 
 /// Whether `<` after this word opens the arguments of a type.

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::{
     ast::{
         Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName,
         OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr,
-        TableFactor, TableFunctionArgs, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+        TableFactor, TableFunctionArgs, Value, VisitMut, VisitorMut,
     },
     tokenizer::Span,
 };
@@ -57,11 +57,8 @@ fn outermost_select(query: &mut Query) -> Option<&mut Select> {
     }
 }
 
-/// `FROM t` and `FROM t SELECT x` become plain SELECTs.
+/// `FROM t SELECT x` becomes a plain SELECT.
 fn plain_select(select: &mut Select) {
-    if select.flavor == SelectFlavor::FromFirstNoSelect {
-        select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
-    }
     select.flavor = SelectFlavor::Standard;
 }
 
@@ -194,7 +191,7 @@ fn written_out(select: &Select) -> Option<usize> {
         .projection
         .iter()
         .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
-    (!has_wildcard && select.flavor != SelectFlavor::FromFirstNoSelect).then_some(select.projection.len())
+    (!has_wildcard).then_some(select.projection.len())
 }
 
 /// `SELECT DISTINCT f(a) … ORDER BY f(a)`: our names hide from the planner that the two are one, so it orders by position.

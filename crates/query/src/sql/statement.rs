@@ -242,13 +242,13 @@ impl Source<'_> {
 
     fn parse_query(&self, tokens: &[TokenWithSpan]) -> Result<Box<ast::Query>> {
         let mut tokens = tokens.to_vec();
-        // `TABLE t` is `FROM t`, which the rewriter turns into a SELECT.
+        // `TABLE t` is `FROM t`.
         if let Some(TokenWithSpan { token: first, .. }) = tokens.first_mut()
             && tokens::is_word(first, "TABLE")
         {
             *first = Token::make_keyword("FROM");
         }
-        run_parser(tokens, self.limits, |parser| parser.parse_query())
+        run_parser(tokens::spell_out_selects(tokens), self.limits, |parser| parser.parse_query())
     }
 
     /// The user's text from one token to the end of another.
@@ -266,20 +266,25 @@ pub(super) fn run_parser<T>(
     limits: &SqlLimits,
     read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T> {
-    let mut parser = Parser::new(&LakebedDialect).with_recursion_limit(limits.depth).with_tokens_with_locations(tokens);
+    let dialect = LakebedDialect::for_tokens(tokens.len());
+    let mut parser = Parser::new(&dialect).with_recursion_limit(limits.depth).with_tokens_with_locations(tokens);
     let outcome = read(&mut parser).and_then(|read| match parser.peek_token_ref() {
         found if found.token == Token::EOF => Ok(read),
         found => parser.expected_ref("the end of the statement", found),
     });
-    outcome.map_err(|error| parser_error(error, limits))
+    outcome.map_err(|error| parser_error(error, &dialect, limits))
 }
 
-fn parser_error(error: ParserError, limits: &SqlLimits) -> Error {
+fn parser_error(error: ParserError, dialect: &LakebedDialect, limits: &SqlLimits) -> Error {
+    let too_complex = |message: String| Error::new(ErrorKind::QueryTooComplex, message);
     match error {
-        ParserError::RecursionLimitExceeded => Error::new(
-            ErrorKind::QueryTooComplex,
-            format!("the statement is nested deeper than {} levels", limits.depth),
-        ),
+        _ if dialect.is_exhausted() => too_complex(format!(
+            "the statement has more than one meaning at too many places, nested up to {} levels",
+            limits.depth
+        )),
+        ParserError::RecursionLimitExceeded => {
+            too_complex(format!("the statement is nested deeper than {} levels", limits.depth))
+        }
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
             Error::new(ErrorKind::SyntaxError, plain_message(&message))
         }

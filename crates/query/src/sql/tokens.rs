@@ -18,7 +18,7 @@ pub(super) type Spelled = HashMap<(u64, u64), String>;
 /// # Errors
 /// `syntax_error` if a literal or comment does not end, the text is empty, or it holds several statements.
 pub(super) fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
-    let mut tokens = Tokenizer::new(&LakebedDialect, sql)
+    let mut tokens = Tokenizer::new(&LakebedDialect::for_tokens(0), sql)
         .tokenize_with_location()
         .map_err(|error| Error::new(ErrorKind::SyntaxError, plain_message(&error.to_string())))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
@@ -50,6 +50,74 @@ pub(super) fn fold(tokens: &mut [TokenWithSpan], exact: &HashSet<String>) -> Spe
         }
     }
     spelled
+}
+
+/// Puts `SELECT *` before every `FROM` that begins a query without a SELECT, where the parser stops at the table.
+pub(super) fn spell_out_selects(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut bare = Vec::new();
+    let mut levels = vec![QueryLevel::default()];
+    let mut before: Option<&Token> = None;
+    for (at, TokenWithSpan { token, .. }) in tokens.iter().enumerate() {
+        if *token == Token::RParen && levels.len() > 1 {
+            bare.extend(levels.pop().and_then(|level| level.from));
+        } else if let Some(level) = levels.last_mut() {
+            bare.extend(level.see(at, token, before));
+            if *token == Token::LParen {
+                levels.push(QueryLevel::default());
+            }
+        }
+        before = Some(token);
+    }
+    bare.extend(levels.into_iter().filter_map(|level| level.from));
+    insert_selects(tokens, bare)
+}
+
+/// One level of brackets, as far as it may be a query.
+#[derive(Default)]
+struct QueryLevel {
+    is_begun: bool,
+    is_query: bool,
+    /// A SELECT, or a FROM that stands for one, has been seen since the last set operation.
+    has_select: bool,
+    /// A FROM that still waits for its SELECT.
+    from: Option<usize>,
+}
+
+impl QueryLevel {
+    /// Reads a token; where one ends a FROM without a SELECT, says where that FROM stands.
+    fn see(&mut self, at: usize, token: &Token, before: Option<&Token>) -> Option<usize> {
+        let keyword = match token {
+            Token::Word(word) => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        if !std::mem::replace(&mut self.is_begun, true) {
+            self.is_query = matches!(keyword, Keyword::FROM | Keyword::WITH | Keyword::SELECT | Keyword::VALUES);
+        }
+        match keyword {
+            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT if before != Some(&Token::Mul) => {
+                (self.is_query, self.has_select) = (true, false);
+                return self.from.take();
+            }
+            Keyword::SELECT => (self.from, self.has_select) = (None, true),
+            Keyword::FROM if self.is_query && !self.has_select => (self.from, self.has_select) = (Some(at), true),
+            _ if *token == Token::VerticalBarRightAngleBracket => return self.from.take(),
+            _ => {}
+        }
+        None
+    }
+}
+
+fn insert_selects(tokens: Vec<TokenWithSpan>, mut before: Vec<usize>) -> Vec<TokenWithSpan> {
+    before.sort_unstable();
+    let mut before = before.into_iter().peekable();
+    let mut out = Vec::with_capacity(tokens.len() + 2 * before.len());
+    for (at, token) in tokens.into_iter().enumerate() {
+        if before.next_if_eq(&at).is_some() {
+            out.extend([Token::make_keyword("SELECT"), Token::Mul].map(TokenWithSpan::wrap));
+        }
+        out.push(token);
+    }
+    out
 }
 
 /// Turns `?`, `?1` and `:name` into the `$1` and `$name` that the planner knows.

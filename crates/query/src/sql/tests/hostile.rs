@@ -83,9 +83,9 @@ fn too_complex_statements_name_the_limit_on_a_small_stack() {
         ("LIKE", format!("SELECT a{}", " LIKE 'x'".repeat(10_000))),
         ("arrows", format!("SELECT a{}", "->'x'".repeat(10_000))),
     ];
-    for (name, sql) in cases {
-        assert_eq!(kind_of(sql), Ok(ErrorKind::QueryTooComplex), "{name}");
-    }
+    let outcomes = cases.into_iter().map(|(name, sql)| (name, kind_of(sql)));
+    let wrong: Vec<_> = outcomes.filter(|(_, kind)| *kind != Ok(ErrorKind::QueryTooComplex)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]
@@ -108,6 +108,9 @@ fn deep_nesting_that_tempts_the_parser_to_try_again_and_again_ends_quickly() {
         format!("SELECT {}1", "NOT EXISTS (".repeat(45)),
         format!("SELECT {}1", "x IN (".repeat(45)),
         format!("SELECT {}1", "POSITION(".repeat(45)),
+        format!("SELECT {}1", "OVERLAY(".repeat(45)),
+        format!("SELECT {}1", "CONVERT(".repeat(45)),
+        format!("SELECT {}1", "CONVERT(POSITION(OVERLAY(".repeat(15)),
         format!("SELECT {}1", "EXTRACT(x FROM ".repeat(45)),
         format!("SELECT a.{}", "b.(".repeat(45)),
         format!("SELECT {}", "SUBSTRING(x FROM ".repeat(45)),

@@ -15,6 +15,16 @@ fn queries_are_rewritten() {
         ("FROM T SELECT A", "SELECT a FROM t"),
         ("TABLE Db.T", "SELECT * FROM db.t"),
         ("FROM t WHERE a > 1", "SELECT * FROM t WHERE a > 1"),
+        ("FROM a UNION ALL FROM b LIMIT 1", "SELECT * FROM a UNION ALL SELECT * FROM b LIMIT 1"),
+        (
+            "SELECT * FROM (FROM t WHERE a = 1) WHERE x IN (FROM u SELECT y)",
+            "SELECT * FROM (SELECT * FROM t WHERE a = 1) WHERE x IN (SELECT y FROM u)",
+        ),
+        ("WITH c AS (FROM t) FROM c ORDER BY 1", "WITH c AS (SELECT * FROM t) SELECT * FROM c ORDER BY 1"),
+        (
+            "SELECT * EXCEPT (a), substring((b) FROM 2) AS b FROM t",
+            "SELECT * EXCEPT (a), SUBSTRING((b) FROM 2) AS b FROM t",
+        ),
         ("SELECT Sum(A) FROM t", "SELECT sum(a) AS \"sum(a)\" FROM t"),
         ("SELECT count(*), COUNT(*) FROM t", "SELECT count(*) AS \"count(*)\", count(*) AS \"count(*)_1\" FROM t"),
         ("SELECT x, x, t.x FROM t", "SELECT x, x AS \"x_1\", t.x AS \"x_2\" FROM t"),

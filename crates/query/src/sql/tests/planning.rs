@@ -8,7 +8,7 @@ use datafusion::{
         datatypes::{DataType, Field, Schema},
         util::pretty::pretty_format_batches,
     },
-    execution::FunctionRegistry,
+    execution::SessionStateBuilder,
     prelude::{SessionConfig, SessionContext},
     sql::parser::Statement as EngineStatement,
 };
@@ -21,8 +21,9 @@ use crate::Parameters;
 fn session() -> SessionContext {
     let mut config = SessionConfig::new().with_target_partitions(1);
     planner_options(config.options_mut(), &limits());
-    let mut session = SessionContext::new_with_config(config);
-    crate::functions::register(&mut session as &mut dyn FunctionRegistry).unwrap();
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    crate::functions::register(&mut state).unwrap();
+    let session = SessionContext::new_with_state(state);
     let ints = |values: Vec<Option<i64>>| Arc::new(Int64Array::from(values)) as _;
     let t = Schema::new(vec![
         Field::new("vendorid", DataType::Int64, true),
