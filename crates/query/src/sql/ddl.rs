@@ -264,8 +264,9 @@ pub(super) fn create_external_table(source: &Source<'_>, cursor: Cursor<'_>) -> 
         // The engine's parser insists on a format; ours is found in the files.
         tokens.extend(["STORED", "AS", FORMAT_OF_FILES].map(|word| TokenWithSpan::wrap(Token::make_keyword(word))));
     }
+    let dialect = LakebedDialect::for_tokens(tokens.len());
     let mut parser =
-        DFParserBuilder::new(tokens).with_dialect(&LakebedDialect).build().map_err(|error| syntax_error(&error))?;
+        DFParserBuilder::new(tokens).with_dialect(&dialect).build().map_err(|error| syntax_error(&error))?;
     let parsed: VecDeque<EngineStatement> = parser.parse_statements().map_err(|error| syntax_error(&error))?;
     match parsed.into_iter().next() {
         Some(EngineStatement::CreateExternalTable(parsed)) => {

@@ -6,9 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, Visit, VisitMut, VisitorMut, visit_expressions_mut,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, visit_expressions_mut};
 
 use super::{statement::Statement, tokens::Spelled};
 
