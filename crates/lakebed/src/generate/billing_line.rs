@@ -9,7 +9,7 @@ const MICROSECONDS_PER_HOUR: i64 = 3_600_000_000;
 const MONTHS: [i64; 13] = [0, 31, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335, 366];
 
 /// A product and what the report says of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
     pub(super) code: &'static str,
     pub(super) name: &'static str,
@@ -82,7 +82,7 @@ pub(super) struct Line {
     pub(super) id: u64,
     pub(super) account: u64,
     pub(super) charge: Charge,
-    pub(super) product: &'static Product,
+    pub(super) product: Product,
     pub(super) region: Region,
     pub(super) instance: Option<Instance>,
     /// Start of the hour, and of its month and the next one, in microseconds.
@@ -104,7 +104,7 @@ pub(super) fn line(row: u64, total: u64, draw: &mut Draw) -> Line {
     let hour_of_year = (u128::from(row) * hours as u128 / u128::from(total.max(1))) as i64;
     let month = MONTHS.iter().rposition(|day| *day <= hour_of_year / 24).unwrap_or_default().min(11);
     let day = |days: i64| START + days * 24 * MICROSECONDS_PER_HOUR;
-    let product = &PRODUCTS[draw.pick_early(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])];
+    let product = draw.pick_early(PRODUCTS);
     let instance = product.family.ends_with("Instance").then(|| draw.pick_early(INSTANCES));
     let usage = if instance.is_some() { 1.0 } else { draw.exponential(product.mean_usage) };
     Line {

@@ -1,3 +1,5 @@
+//! The generated rows, and the files that hold them.
+
 use std::{
     fs,
     io::Read,
