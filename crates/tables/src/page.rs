@@ -37,8 +37,9 @@ pub struct Page {
     pub total_rows: u64,
 }
 
-/// A page of one Parquet file, straight from the right row group and page: its cost does not grow with `offset`. The store
-/// is asked at most once a second whether the file is still the same. `limit` bounds the memory.
+/// A page of one Parquet file, straight from the right row group and page: its cost does not grow with `offset`. A remote
+/// store is asked at most once a second whether the file is still the same, and every answer of it is checked; a local
+/// file is looked at each time. `limit` bounds the memory.
 pub async fn read_page(
     storage: &Storage,
     caches: &ReadCaches,
@@ -47,8 +48,8 @@ pub async fn read_page(
     limit: usize,
 ) -> Result<Page> {
     match try_page(storage, caches, location, offset, limit).await {
-        // Replaced within the second in which it counts as checked.
-        Err(error) if error.kind() == ErrorKind::Conflict => {
+        // Replaced since it was last looked at: bytes of the new file under the old footer.
+        Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::CorruptFile) => {
             caches.forget(location).await;
             try_page(storage, caches, location, offset, limit).await
         }
@@ -64,8 +65,12 @@ async fn try_page(
     limit: usize,
 ) -> Result<Page> {
     let store = storage.store(location)?;
-    let meta = caches.checked(location, storage.head(location)).await.map_err(shared)?;
-    let object = DataObject::new(store, location.clone(), meta.as_ref().clone()).seen();
+    let object = if location.is_local() {
+        DataObject::new(store, location.clone(), storage.head(location).await?).seen()
+    } else {
+        let meta = caches.checked(location, storage.head(location)).await.map_err(shared)?;
+        DataObject::new(store, location.clone(), meta.as_ref().clone())
+    };
     let file = caches.page_file(&object).await.map_err(shared)?;
     let batches = match file.part(offset, limit) {
         Some(part) => decode(caches, object, &file, part, limit).await?,
