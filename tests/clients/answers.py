@@ -25,6 +25,10 @@ def plain(value):
 
 
 def same(ours, theirs):
+    if isinstance(ours, decimal.Decimal) and isinstance(theirs, float):
+        # An average or quotient of decimals stays a decimal here and is a double there: equal to our last digit.
+        last_digit = 10.0 ** ours.as_tuple().exponent
+        return math.isclose(float(ours), theirs, rel_tol=RELATIVE, abs_tol=last_digit)
     ours, theirs = plain(ours), plain(theirs)
     if isinstance(ours, (int, float)) and isinstance(theirs, (int, float)) and not isinstance(ours, bool):
         return math.isclose(ours, theirs, rel_tol=RELATIVE, abs_tol=1e-9)
