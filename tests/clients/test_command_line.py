@@ -20,7 +20,7 @@ def test_the_three_commands_of_the_demo_work(tmp_path):
                                 env=clean_environment(), stderr=stderr)
     try:
         wait_until(lambda: "Stop with Ctrl-C" in log.read_text(), "the demo")
-        commands = [line.strip() for line in log.read_text().splitlines() if re.match(r"\s+(curl |\S*lakebed sql )", line)]
+        commands = [line.strip() for line in log.read_text().splitlines() if re.match(r"\s+(curl |\S*lakebed\S* sql )", line)]
         assert len(commands) == 3, log.read_text()
         for command in commands:
             done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=60, env=clean_environment())

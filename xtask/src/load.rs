@@ -38,7 +38,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result {
         all.errors += figures.errors;
     }
     all.latencies_ms.sort_by(f64::total_cmp);
-    let at = |share: f64| all.latencies_ms.get((all.latencies_ms.len() as f64 * share) as usize).copied().unwrap_or(0.0);
+    let at =
+        |share: f64| all.latencies_ms.get((all.latencies_ms.len() as f64 * share) as usize).copied().unwrap_or(0.0);
     let per_second = all.latencies_ms.len() as f64 / time.as_secs_f64();
     println!("{}", json!({"per_second": per_second, "p50_ms": at(0.5), "p99_ms": at(0.99), "errors": all.errors}));
     Ok(())

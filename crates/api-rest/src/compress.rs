@@ -32,7 +32,7 @@ impl Coding {
 /// Compresses one body.
 pub(crate) enum Compressor {
     Identity,
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
     Zstd(Box<zstd::Encoder<'static, Vec<u8>>>),
 }
 
@@ -40,7 +40,7 @@ impl Compressor {
     pub(crate) fn new(coding: Coding) -> Result<Self> {
         Ok(match coding {
             Coding::Identity => Self::Identity,
-            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
+            Coding::Gzip => Self::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL)))),
             Coding::Zstd => Self::Zstd(Box::new(zstd::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(failed)?)),
         })
     }

@@ -26,8 +26,6 @@ pub(crate) struct LakeOptions {
 /// A lake, ready to be asked.
 pub(crate) struct Lake {
     pub(crate) query: QueryService,
-    pub(crate) storage: Storage,
-    pub(crate) clock: Arc<dyn Clock>,
     /// Kept until the end: it holds the spill files of a lake without a data folder.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -54,8 +52,8 @@ impl Lake {
         let everyone = options.everyone.map_or_else(Principal::local, Principal::anonymous);
         let access = Access::new(limits(&sources.values)?, everyone, clock.clone());
         let settings = query_settings(&sources.values, &dir, lake)?;
-        let query = QueryService::new(settings, catalog, access, clock.clone())?;
-        Ok(Self { query, storage, clock, _temporary: temporary })
+        let query = QueryService::new(settings, catalog, access, clock)?;
+        Ok(Self { query, _temporary: temporary })
     }
 }
 

@@ -50,7 +50,8 @@ impl Display {
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).map_err(failed))
             .collect::<Result<Vec<_>>>()?;
         for row in 0..take {
-            let value = |(column, formatter): (&arrow::array::ArrayRef, &ArrayFormatter<'_>)| match column.is_null(row) {
+            let value = |(column, formatter): (&arrow::array::ArrayRef, &ArrayFormatter<'_>)| match column.is_null(row)
+            {
                 true => "NULL".to_owned(),
                 false => one_line(&formatter.value(row).to_string()),
             };
@@ -175,7 +176,8 @@ mod tests {
     use super::*;
 
     fn wide(columns: usize) -> RecordBatch {
-        let fields: Vec<Field> = (0..columns).map(|i| Field::new(format!("column_{i}"), DataType::Int64, false)).collect();
+        let fields: Vec<Field> =
+            (0..columns).map(|i| Field::new(format!("column_{i}"), DataType::Int64, false)).collect();
         let arrays = (0..columns).map(|i| Arc::new(Int64Array::from(vec![i as i64; 100])) as _).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
     }
@@ -197,7 +199,8 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         let schema = Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8, true)]));
-        let batch = RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(vec![Some("a\u{1b}[31m\nb"), None]))]).unwrap();
+        let batch = RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(vec![Some("a\u{1b}[31m\nb"), None]))])
+            .unwrap();
         let mut display = Display::new(batch.schema());
         display.batch(&batch).unwrap();
         assert_eq!(display.cells, [["a\\u{1b}[31m\\nb"], ["NULL"]]);

@@ -16,10 +16,7 @@ pub(crate) fn crawl_bar(what: &str) -> ProgressBar {
 
 /// Shows where a crawl is.
 pub(crate) fn show_crawl(bar: &ProgressBar, progress: CrawlProgress) {
-    bar.set_message(format!(
-        "{} listed, {} of {} inspected",
-        progress.listed, progress.inspected, progress.to_inspect
-    ));
+    bar.set_message(format!("{} listed, {} of {} inspected", progress.listed, progress.inspected, progress.to_inspect));
 }
 
 /// A bar for rows written, out of `total`.

@@ -48,7 +48,8 @@ impl Server {
     ) -> Result<()> {
         let mut body = json!({ "query": sql, "database": database });
         if let Some(text) = timeout {
-            let timeout = parse_duration(text).ok_or_else(|| Error::invalid_request(format!("`{text}` is not a duration")))?;
+            let timeout =
+                parse_duration(text).ok_or_else(|| Error::invalid_request(format!("`{text}` is not a duration")))?;
             body["timeout_ms"] = json!(timeout.as_millis() as u64);
         }
         let response = self.post("/v1/sql", &body, format.unwrap_or(Format::Arrow).media_type()).await?;

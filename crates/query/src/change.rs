@@ -10,6 +10,7 @@ use crate::{resolve, service::Engine, system, table_rows::status};
 
 /// One change of the catalog, fully checked.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, for one statement")]
 pub(crate) enum Change {
     CreateDatabase { name: DatabaseName, if_not_exists: bool, comment: Option<String> },
     DropDatabase { name: DatabaseName, if_exists: bool, cascade: bool },

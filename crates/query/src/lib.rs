@@ -32,6 +32,7 @@ mod sql;
 mod stats;
 mod system;
 mod table_rows;
+mod tame;
 mod work;
 mod write;
 

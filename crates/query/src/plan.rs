@@ -19,6 +19,7 @@ use crate::{
     error::from_engine,
     guard,
     sql::{self, Ast, Statement},
+    tame::tame,
 };
 
 /// Row filters pay where this many result columns stand against each filtered one.
@@ -92,7 +93,7 @@ pub(crate) async fn physical(
     options.optimizer.prefer_hash_join = strategy.hash_joins;
     options.execution.parquet.pushdown_filters = filters_while_decoding(&rows.plan)?;
     let plan = state.query_planner().create_physical_plan(&rows.plan, &state).await?;
-    Ok((state, plan))
+    Ok((state, tame(plan)?))
 }
 
 /// Whether the scan shall filter row by row while it decodes: many columns, few of them filtered, few rows wanted. Then

@@ -153,7 +153,7 @@ impl Supervisor {
         if stuck {
             producer.abort();
         }
-        self.record(&engine.history, outcome.as_ref().map(|()| ()));
+        self.record(&engine.history, outcome.as_ref().copied());
         *self.ending.error.lock() = outcome.err();
         self.ending.told.cancel();
         if stuck {

@@ -8,6 +8,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// Planning recurses with the depth of a statement; a thread that runs out of stack would take the process along.
 const STACK_BYTES: usize = 32 << 20;
 
+/// Threads beyond those that queries are divided over: an operator that computes for long without a pause holds its thread,
+/// and others must still answer.
+const SPARE_THREADS: usize = 2;
+
 /// Statements that are planned at the same time, and spool files that are written or read.
 const MAX_BLOCKING_THREADS: usize = 256;
 
@@ -21,7 +25,7 @@ pub(crate) struct CpuRuntime {
 impl CpuRuntime {
     pub(crate) fn new(threads: usize) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
+            .worker_threads(threads.max(1) + SPARE_THREADS)
             .max_blocking_threads(MAX_BLOCKING_THREADS)
             .thread_stack_size(STACK_BYTES)
             .thread_name("lakebed-cpu")

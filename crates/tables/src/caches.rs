@@ -134,7 +134,8 @@ pub(crate) async fn read_footer(object: &DataObject, indexed: bool, tail_bytes: 
     let damaged = |error| damaged(object.location(), error);
     let policy = if indexed { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
     let mut decoder = ParquetMetaDataPushDecoder::try_new(size).map_err(damaged)?.with_page_index_policy(policy);
-    let mut ranges = vec![size.saturating_sub(tail_bytes.max(8))..size];
+    let tail = size.saturating_sub(tail_bytes.max(8))..size;
+    let mut ranges = Vec::from([tail]);
     let mut footer_bytes = 0;
     loop {
         let buffers = object.read_many(&ranges).await?;

@@ -108,7 +108,7 @@ fn statistics(scan: &Scan<'_>, files: &[usize]) -> Statistics {
     }
     let width = scan.snapshot.schema().fields().len();
     let mut wanted = vec![scan.projection.is_none(); width];
-    let filtered = scan.predicates.iter().flat_map(|predicate| collect_columns(predicate));
+    let filtered = scan.predicates.iter().flat_map(collect_columns);
     let filtered = filtered.map(|column| column.index());
     for column in scan.projection.into_iter().flatten().copied().chain(filtered) {
         wanted[column] = true;

@@ -34,20 +34,16 @@ pub async fn write_parquet(
     let Some(target) = upload.0.as_mut() else {
         return Err(Error::internal("an upload without a writer"));
     };
-    let written = write_all(target, location, schema, batches).await;
-    match written {
-        Ok(file) => {
-            upload.0 = None;
-            Ok(file)
-        }
-        Err(error) => {
-            if let Some(mut target) = upload.0.take() {
-                // The first error says more than what giving up may fail with.
-                let _ = target.abort().await;
-            }
-            Err(error)
-        }
+    let mut closing = false;
+    let written = write_all(target, location, schema, batches, &mut closing).await;
+    if let Some(mut target) = upload.0.take()
+        && written.is_err()
+        && !closing
+    {
+        // The first error says more than what giving up may fail with.
+        let _ = target.abort().await;
     }
+    written
 }
 
 async fn write_all(
@@ -55,6 +51,7 @@ async fn write_all(
     location: &Location,
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch>> + Send,
+    closing: &mut bool,
 ) -> Result<WrittenFile> {
     let failed = |error| unwritable(location, error);
     let properties = WriterProperties::builder()
@@ -70,6 +67,8 @@ async fn write_all(
             writer.flush().await.map_err(failed)?;
         }
     }
+    // From here on the store decides; an upload that is being closed cannot be given up any more.
+    *closing = true;
     let footer = writer.finish().await.map_err(failed)?;
     let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
     Ok(WrittenFile { rows, bytes: writer.bytes_written() as u64 })

@@ -23,7 +23,7 @@ async fn a_late_failure_is_the_last_member_of_json() {
     let document = answer.json();
     let rows = document["data"].as_array().unwrap().len();
     assert!((1..100_000).contains(&rows));
-    assert_eq!(document.as_object().unwrap().keys().last().unwrap(), "error");
+    assert_eq!(document.as_object().unwrap().keys().next_back().unwrap(), "error");
     assert_eq!(document["error"]["code"], "invalid_value");
     assert_eq!(document["error"]["query_id"], answer.header("x-query-id"));
     assert!(document.get("row_count").is_none());

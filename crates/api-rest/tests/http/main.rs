@@ -1,4 +1,5 @@
 //! The HTTP API as a client sees it: one file per resource, against a real query service over files on disk.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod compat;
 mod crawlers;

@@ -26,7 +26,8 @@ pub(super) fn run(args: &DocsArgs) -> Result<()> {
         Page::CommandLine => command_line_page(),
         Page::Openapi => {
             let document = serde_json::to_string_pretty(&lakebed_api_rest::openapi());
-            document.map_err(|error| Error::internal("the OpenAPI document cannot be written").with_source(error))? + "\n"
+            document.map_err(|error| Error::internal("the OpenAPI document cannot be written").with_source(error))?
+                + "\n"
         }
     };
     std::io::stdout()

@@ -21,7 +21,9 @@ use crate::{
 /// Turns files in object storage into a served SQL lake.
 #[derive(Debug, Parser)]
 #[command(name = "lakebed", version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Settings can also stand in LAKEBED_* variables, .env and lakebed.toml.\nFirst steps: lakebed demo")]
+#[command(
+    after_help = "Settings can also stand in LAKEBED_* variables, .env and lakebed.toml.\nFirst steps: lakebed demo"
+)]
 struct CommandLine {
     /// Settings file [default: lakebed.toml in the working directory, if it is there]
     #[arg(long, global = true, value_name = "FILE")]

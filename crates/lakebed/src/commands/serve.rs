@@ -59,7 +59,11 @@ pub(super) async fn run(args: ServeArgs, sources: Sources) -> Result<()> {
 }
 
 /// Serves until a signal; `started` is called once with the address, when the tables are there.
-pub(super) async fn serve(args: ServeArgs, mut sources: Sources, started: impl FnOnce(std::net::SocketAddr)) -> Result<()> {
+pub(super) async fn serve(
+    args: ServeArgs,
+    mut sources: Sources,
+    started: impl FnOnce(std::net::SocketAddr),
+) -> Result<()> {
     set_flags(&mut sources, &args)?;
     let server = ServerSettings::read(&sources.values)?;
     check_exposure(&server)?;
@@ -67,7 +71,8 @@ pub(super) async fn serve(args: ServeArgs, mut sources: Sources, started: impl F
     let lake = open_lake(&args, &sources, &tables, &server).await?;
     let ready = Arc::new(AtomicBool::new(false));
     let idle_client = lake.query.access().limits().idle_client;
-    let state = RestState::new(lake.query.clone(), rest_settings(&server, idle_client), ready.clone(), metrics_recorder()?);
+    let state =
+        RestState::new(lake.query.clone(), rest_settings(&server, idle_client), ready.clone(), metrics_recorder()?);
     let http = HttpServer::bind(&server).await?;
     let address = http.address();
     let stop = CancellationToken::new();

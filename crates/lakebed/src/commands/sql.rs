@@ -97,8 +97,12 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
         };
     }
     // Someone waits at a terminal and can stop it: no deadline unless asked for.
-    let run_time = args.timeout.clone().or_else(|| (!sources.values.is_set("limits.run_time")).then(|| "365d".to_owned()));
-    super::set_flags(&mut sources, &[("--data-dir", "data.dir", args.data_dir.clone()), ("--timeout", "limits.run_time", run_time)])?;
+    let run_time =
+        args.timeout.clone().or_else(|| (!sources.values.is_set("limits.run_time")).then(|| "365d".to_owned()));
+    super::set_flags(
+        &mut sources,
+        &[("--data-dir", "data.dir", args.data_dir.clone()), ("--timeout", "limits.run_time", run_time)],
+    )?;
     let lake = open_lake(&args, &sources).await?;
     tokio::select! {
         done = run_here(&lake, &sql, &args, format) => done,

@@ -9,7 +9,11 @@ use super::{Key, Values};
 
 pub(super) const KEYS: &[Key] = &[
     Key { name: "data.dir", default: "lakebed-data", about: "Folder of the catalog, spill files and kept results." },
-    Key { name: "data.lake", default: "", about: "Where managed tables and CTAS results are written (default: `lake` in `data.dir`)." },
+    Key {
+        name: "data.lake",
+        default: "",
+        about: "Where managed tables and CTAS results are written (default: `lake` in `data.dir`).",
+    },
     Key { name: "data.readable", default: "", about: "Further locations, comma separated, that SQL may read by path." },
     Key { name: "data.writable", default: "", about: "Locations, comma separated, that `COPY … TO` may write." },
 ];

@@ -18,13 +18,13 @@ mod values;
 pub(crate) use catalog::catalog_settings;
 pub(crate) use data::DataSettings;
 pub(crate) use key::Key;
+pub(crate) use limits::limits;
 pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use query::{lake_of, query_settings};
 pub(crate) use reference::reference_page;
 pub(crate) use server::ServerSettings;
 pub(crate) use sources::{Sources, load};
 pub(crate) use storage::storage_settings;
-pub(crate) use limits::limits;
 pub(crate) use values::{Values, parse_duration};
 
 /// Every key, section by section, in the order of the reference page.

@@ -10,7 +10,11 @@ use super::{Key, Values};
 
 pub(super) const KEYS: &[Key] = &[
     Key { name: "query.threads", default: "", about: "Threads that execute queries (default: the cores)." },
-    Key { name: "query.memory", default: "", about: "Memory of all queries together (default: 60 % of the machine's or the container's)." },
+    Key {
+        name: "query.memory",
+        default: "",
+        about: "Memory of all queries together (default: 60 % of the machine's or the container's).",
+    },
     Key { name: "query.memory_per_query", default: "", about: "Memory of one query (default: all of `query.memory`)." },
     Key { name: "query.spill", default: "20GiB", about: "Disk for the spill files of all queries." },
     Key { name: "query.batch_rows", default: "16384", about: "Rows of a batch." },

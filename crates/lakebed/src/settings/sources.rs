@@ -86,7 +86,9 @@ fn read_file(file: &Path, sources: &mut Sources) -> Result<()> {
         };
         for (name, value) in entries {
             let text = scalar(&value).ok_or_else(|| {
-                Error::invalid_request(format!("`{section}.{name}` in {shown} is not a string, number, flag or list of strings"))
+                Error::invalid_request(format!(
+                    "`{section}.{name}` in {shown} is not a string, number, flag or list of strings"
+                ))
             })?;
             match section.as_str() {
                 "tables" => sources.tables.push((name, text)),

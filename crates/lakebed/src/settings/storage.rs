@@ -74,9 +74,10 @@ fn profile_options(environment: &BTreeMap<String, String>) -> Vec<(String, Strin
     }
     let profile = environment.get("AWS_PROFILE").map_or("default", String::as_str);
     let file = |variable: &str, name: &str| {
-        let path = environment.get(variable).map(PathBuf::from).or_else(|| {
-            environment.get("HOME").map(|home| PathBuf::from(home).join(".aws").join(name))
-        });
+        let path = environment
+            .get(variable)
+            .map(PathBuf::from)
+            .or_else(|| environment.get("HOME").map(|home| PathBuf::from(home).join(".aws").join(name)));
         path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
     };
     let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");

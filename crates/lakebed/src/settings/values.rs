@@ -80,9 +80,8 @@ fn default_of(name: &str) -> Option<&'static str> {
 
 fn unknown_key(name: &str, origin: &str) -> Error {
     let error = Error::invalid_request(format!("unknown setting `{}` in {origin}", name.escape_debug()));
-    let nearest = all_keys().max_by(|a, b| {
-        strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name))
-    });
+    let nearest =
+        all_keys().max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
     match nearest {
         Some(Key { name: near, .. }) => error.with_hint(format!("The nearest known setting is `{near}`.")),
         None => error,

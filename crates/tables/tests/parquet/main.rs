@@ -1,4 +1,5 @@
 //! Parquet tables as a user meets them: through the engine, over files on a local disk.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod lake;
 mod open;

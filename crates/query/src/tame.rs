@@ -1,0 +1,69 @@
+//! Operators that could run for ever are refused where that is known, and made to pause where it is not.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{
+        DataFusionError,
+        tree_node::{Transformed, TransformedResult, TreeNode},
+    },
+    physical_plan::{
+        ExecutionPlan,
+        coop::CooperativeExec,
+        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec},
+        recursive_query::RecursiveQueryExec,
+        statistics::{StatisticsArgs, StatisticsContext},
+        unnest::UnnestExec,
+    },
+};
+use lakebed_types::{Error, ErrorKind, format_count};
+
+/// Pairs of rows that a join without an equality may compare: minutes of work for one core.
+const MAX_PAIRS: u64 = 1_000_000_000_000;
+
+/// Puts a pause after every operator that makes many batches of one, so that a cancelled query ends; refuses joins that
+/// would compare more pairs of rows than can be compared in any run time.
+pub(crate) fn tame(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    plan.transform_up(|node| {
+        if compares_all_pairs(node.as_ref()) {
+            check_pairs(node.as_ref())?;
+        }
+        Ok(match multiplies(node.as_ref()) {
+            true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
+            false => Transformed::no(node),
+        })
+    })
+    .data()
+}
+
+fn compares_all_pairs(node: &dyn ExecutionPlan) -> bool {
+    node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>()
+}
+
+fn multiplies(node: &dyn ExecutionPlan) -> bool {
+    compares_all_pairs(node)
+        || node.is::<HashJoinExec>()
+        || node.is::<SortMergeJoinExec>()
+        || node.is::<RecursiveQueryExec>()
+        || node.is::<UnnestExec>()
+}
+
+fn check_pairs(node: &dyn ExecutionPlan) -> Result<(), DataFusionError> {
+    let mut pairs: u64 = 1;
+    for child in node.children() {
+        let statistics = StatisticsContext::new().compute(child.as_ref(), &StatisticsArgs::new())?;
+        let Some(rows) = statistics.num_rows.get_value() else { return Ok(()) };
+        pairs = pairs.saturating_mul(*rows as u64);
+    }
+    if pairs <= MAX_PAIRS {
+        return Ok(());
+    }
+    let text = format!(
+        "a join without an equality would compare {} pairs of rows; at most {} are allowed",
+        format_count(pairs),
+        format_count(MAX_PAIRS)
+    );
+    let error = Error::new(ErrorKind::QueryTooComplex, text)
+        .with_hint("Join the tables on equal columns, or filter them first.");
+    Err(DataFusionError::External(Box::new(error)))
+}
