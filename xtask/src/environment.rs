@@ -45,8 +45,9 @@ pub(crate) fn step(name: &str, command: &mut Command) -> Result {
 pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
     let file = root().join(requirements);
     let wanted = fs::read_to_string(&file).map_err(|error| format!("{requirements} cannot be read: {error}"))?;
-    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("python").to_owned();
-    let folder = cache().join("python").join(name);
+    // One environment a purpose: `tests/requirements.txt` gives `tests`.
+    let purpose = requirements.split('/').next().unwrap_or(requirements);
+    let folder = cache().join("environments").join(purpose);
     let stamp = folder.join("installed.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(folder);

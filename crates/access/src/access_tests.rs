@@ -1,3 +1,5 @@
+//! Deadlines, waits and draining, as callers of `Access` see them.
+
 use lakebed_testkit::MockClock;
 
 use super::*;

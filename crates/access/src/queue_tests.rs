@@ -1,3 +1,5 @@
+//! Fairness and bounds of the queue.
+
 use std::{future::Future, pin::Pin, task::Poll};
 
 use super::*;

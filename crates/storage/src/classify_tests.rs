@@ -1,3 +1,5 @@
+//! What stores answer, and the kinds that come of it.
+
 use object_store::Error as StoreError;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Locations as people write them.
+
 use super::*;
 
 fn parsed(text: &str) -> Location {

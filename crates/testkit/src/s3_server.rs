@@ -181,7 +181,7 @@ pub fn weed_binary() -> Option<PathBuf> {
         return Some(PathBuf::from(path)).filter(|path| path.is_file());
     }
     let home = std::env::var("HOME").unwrap_or_default();
-    let cached = Path::new(&home).join(".cache/lakebed/python/bin/weed");
+    let cached = Path::new(&home).join(".cache/lakebed/environments/tests/bin/weed");
     let search = std::env::var("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&search).map(|folder| folder.join("weed"));
     std::iter::once(cached).chain(on_path).find(|path| path.is_file())
