@@ -15,7 +15,7 @@ const PAGES: [(&str, &str); 3] = [
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result {
-    step("build", &mut cargo(&["build", "--package", "lakebed"]))?;
+    step("build", &mut cargo(&["build", "--workspace"]))?;
     match arguments {
         [] => write(),
         ["--check"] => check(),
