@@ -22,7 +22,7 @@ def folder(tmp_path):
     write(lake / "orders/part-1.parquet", {"id": pa.array([4], pa.int64()), "v": [4.0]})
     (lake / "orders/manifest.json").write_text(json.dumps({"entries": [{"url": "s3://b/orders/part-0.parquet"}]}))
     (lake / "orders/_SUCCESS").touch()
-    write(lake / "orders/_temporary/0/part-9.parquet", {"id": ints, "v": [9.0, 9.0, 9.0]})
+    write(lake / "orders/_temporary", {"id": ints, "v": [9.0, 9.0, 9.0]})
     write(lake / "orders/.hidden.parquet", {"id": ints, "v": [9.0, 9.0, 9.0]})
     # Empty, truncated, misnamed.
     write(lake / "damaged/whole.parquet", {"a": ints})
@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 def report_of(server):
-    return server.rows("SELECT path, outcome, "table", reason, files FROM system.crawl_report ORDER BY path")
+    return server.rows('SELECT path, outcome, "table", reason, files FROM system.crawl_report ORDER BY path')
 
 
 def test_dry_run_changes_nothing_and_explains(folder, lakebed, tmp_path):
@@ -81,7 +81,7 @@ def test_every_file_is_accounted_for(folder, serve):
     left_out = sum(max(row["files"], 1) for row in report if row["outcome"].lower() != "table")
     assert in_tables + left_out == len(everything), report
     by_name = {path: row for path, row in lines.items() if row["outcome"].lower() != "table"}
-    for name in ["orders/manifest.json", "orders/_SUCCESS", "orders/_temporary/0/part-9.parquet",
+    for name in ["orders/manifest.json", "orders/_SUCCESS", "orders/_temporary",
                  "orders/.hidden.parquet", "damaged/empty.parquet", "damaged/truncated.parquet"]:
         assert name in by_name, f"{name} is not reported: {sorted(by_name)}"
     conflict = [row for row in report if row["outcome"].lower() == "conflict"]

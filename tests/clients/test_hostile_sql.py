@@ -24,7 +24,7 @@ HOSTILE = {
     "read by function": ("SELECT * FROM read_csv('/etc/passwd')", {"location_not_allowed"}),
     "read around a corner": ("SELECT * FROM read_csv('{tpch}/../../../../../../../../etc/passwd')", {"location_not_allowed"}),
     "memory setting": ("SET datafusion.runtime.memory_limit = '100G'", {"unsupported", "permission_denied", "invalid_query"}),
-    "other host": ("SELECT * FROM 'http://169.254.169.254/latest/meta-data'", {"location_not_allowed", "unsupported"}),
+    "other host": ("SELECT * FROM 'http://169.254.169.254/latest/meta-data'", {"location_not_allowed", "invalid_request"}),
     "other bucket": ("SELECT * FROM read_parquet('s3://somebody-elses/data.parquet')", {"location_not_allowed"}),
     "external table": ("CREATE EXTERNAL TABLE p STORED AS CSV LOCATION '/etc/passwd'", {"location_not_allowed"}),
     "two statements": ("SELECT 1; DROP TABLE lineitem", {"invalid_query", "syntax_error", "unsupported"}),
