@@ -119,7 +119,8 @@ impl FromRequest<RestState> for Statement {
         let media_type = media_type(request.headers());
         match media_type.as_deref() {
             Some("application/json") => parse_json(&read_body(request, state).await?),
-            None | Some("text/plain" | "application/sql") => {
+            // A form is what `curl -d` calls any body.
+            None | Some("text/plain" | "application/sql" | "application/x-www-form-urlencoded") => {
                 let body = read_body(request, state).await?;
                 let query = String::from_utf8(body.into())
                     .map_err(|_| Error::invalid_request("the SQL text is not valid UTF-8"))?;

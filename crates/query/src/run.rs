@@ -157,7 +157,7 @@ impl Supervisor {
         *self.ending.error.lock() = outcome.err();
         self.ending.told.cancel();
         if stuck {
-            // Ends at the next point where the work yields. The permit stays taken until then: the threads are.
+            // An aborted task ends where it next yields. Its threads are taken until then, and so is the permit.
             let _ = producer.await;
         }
         drop(self.admitted);

@@ -9,12 +9,14 @@ mod encode;
 mod lake;
 mod ports;
 mod s3_server;
+mod scripts;
 
 pub use canned_server::CannedServer;
 pub use clock::MockClock;
 pub use encode::{csv_bytes, gzip, json_array_bytes, ndjson_bytes, parquet_bytes};
 pub use lake::TestLake;
 pub use s3_server::{S3Key, S3Server, weed_binary};
+pub use scripts::{Answer, Door, run_scripts};
 
 /// What a test unwraps.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -39,7 +39,6 @@ impl<D: Door> AsyncDB for Session<D> {
 }
 
 /// Runs every `.slt` file of a folder through a door; says which file, line and difference failed.
-///
 pub async fn run_scripts(folder: &Path, door: impl Door) -> Result<usize, String> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .map_err(|error| format!("{}: {error}", folder.display()))?

@@ -62,6 +62,7 @@ pub(crate) struct SqlResult {
         content(
             (String = "text/plain", example = "SELECT count(*) AS n FROM flights"),
             (String = "application/sql", example = "SELECT count(*) AS n FROM flights"),
+            (String = "application/x-www-form-urlencoded", example = "SELECT count(*) AS n FROM flights"),
             (Statement = "application/json"),
         )
     ),

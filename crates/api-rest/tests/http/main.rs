@@ -13,6 +13,7 @@ mod protocol;
 mod queries;
 mod query_parquet;
 mod rows;
+mod scripts;
 mod server;
 mod sql;
 mod tables;

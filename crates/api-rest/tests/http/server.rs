@@ -78,6 +78,14 @@ impl Server {
         let lake = TestLake::new().unwrap();
         lake.write_parquet("trips/part-0.parquet", &[trips(0..250)]).unwrap();
         lake.write_partitions("sales", "year", &[("2023", trips(0..3)), ("2024", trips(3..5))]).unwrap();
+        let server = Self::over(lake, settings).await;
+        // After the crawl: this file is reached by its path alone.
+        server.lake.write_parquet("pages/state=tamil nadu/dname=chennai/chennai.parquet", &[trips(0..25)]).unwrap();
+        server
+    }
+
+    /// A server of the tables in `lake`.
+    pub async fn over(lake: TestLake, settings: RestSettings) -> Self {
         let data = TestLake::new().unwrap();
         let clock = Arc::new(SystemClock);
         let storage = lake.storage(Mode::ReadWrite).unwrap();
@@ -96,8 +104,6 @@ impl Server {
             dry_run: false,
         };
         query.catalog().crawl(&request, &|_| {}).await.unwrap();
-        // After the crawl: this file is reached by its path alone.
-        lake.write_parquet("pages/state=tamil nadu/dname=chennai/chennai.parquet", &[trips(0..25)]).unwrap();
         let template = lake.file("pages/state={statename}/dname={dname}/{dname}.parquet").display().to_string();
         let settings = RestSettings { parquet_pages: Some(template), ..settings };
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();

@@ -95,6 +95,14 @@ async fn mistakes_have_their_own_codes() {
 }
 
 #[tokio::test]
+async fn what_curl_calls_a_form_is_sql_text() {
+    let server = Server::start().await;
+    let form = Request::post("/v1/sql").header("content-type", "application/x-www-form-urlencoded");
+    let answer = server.send(form.body(Body::from("SELECT 1 + 1 AS n")).unwrap()).await;
+    assert_eq!(answer.json()["data"], json!([{"n": 2}]));
+}
+
+#[tokio::test]
 async fn other_media_types_are_refused() {
     let server = Server::start().await;
     let request = Request::post("/v1/sql").header("content-type", "application/xml").body(Body::from("<x/>")).unwrap();

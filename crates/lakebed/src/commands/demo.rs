@@ -80,7 +80,7 @@ Lakebed is serving three tables: sample, events, billing.
 
 Try:
 
-  curl 'http://{address}/v1/sql?format=csv' -H 'Content-Type: text/plain' -d 'SELECT category, count(*) AS n, avg(value_normal) AS mean FROM sample GROUP BY ALL ORDER BY n DESC'
+  curl 'http://{address}/v1/sql?format=csv' -d 'SELECT category, count(*) AS n, avg(value_normal) AS mean FROM sample GROUP BY ALL ORDER BY n DESC'
 
   curl 'http://{address}/query-parquet?table=sample&page=2&page_size=3'
 

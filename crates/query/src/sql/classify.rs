@@ -8,10 +8,61 @@ use super::cursor::Cursor;
 /// Words that stand between `CREATE` and what is created.
 const MODIFIERS: &[&str] = &["OR", "REPLACE", "TEMP", "TEMPORARY", "MATERIALIZED", "UNBOUNDED", "LOCAL", "GLOBAL"];
 
+/// Statements that others offer: refused by name. A word that is none of these is a mistake in the text.
+const OFFERED_ELSEWHERE: &[&str] = &[
+    "ALTER",
+    "ANALYZE",
+    "ATTACH",
+    "BEGIN",
+    "CALL",
+    "CHECKPOINT",
+    "CLOSE",
+    "COMMENT",
+    "COMMIT",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DETACH",
+    "EXECUTE",
+    "EXPORT",
+    "FETCH",
+    "FLUSH",
+    "GRANT",
+    "IMPORT",
+    "INSTALL",
+    "KILL",
+    "LISTEN",
+    "LOAD",
+    "LOCK",
+    "MERGE",
+    "MSCK",
+    "OPTIMIZE",
+    "PIVOT",
+    "PRAGMA",
+    "PREPARE",
+    "REFRESH",
+    "RELEASE",
+    "RENAME",
+    "REPLACE",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+    "SUMMARIZE",
+    "TRUNCATE",
+    "UNLOAD",
+    "UNPIVOT",
+    "UPDATE",
+    "UPSERT",
+    "USE",
+    "VACUUM",
+];
+
 /// The kind of a statement.
 ///
 /// # Errors
-/// `unsupported` naming the statement, or `syntax_error` if it does not begin with a word.
+/// `unsupported` naming the statement, or `syntax_error` if it does not begin as one does.
 pub(super) fn classify(tokens: &[TokenWithSpan]) -> Result<StatementKind> {
     use StatementKind as K;
     let mut cursor = Cursor::new(tokens);
@@ -27,10 +78,10 @@ pub(super) fn classify(tokens: &[TokenWithSpan]) -> Result<StatementKind> {
         Some("DROP") => dropped(cursor, tokens),
         Some("COPY") => copied(cursor),
         Some("INSERT") => Ok(K::Insert),
-        _ => match cursor.peek() {
-            Token::Word(_) => Err(unsupported(&leading_words(tokens))),
-            _ => Err(cursor.expected("a statement")),
-        },
+        _ if OFFERED_ELSEWHERE.iter().any(|word| super::tokens::is_word(cursor.peek(), word)) => {
+            Err(unsupported(&leading_words(tokens)))
+        }
+        _ => Err(cursor.expected("a statement")),
     }
 }
 

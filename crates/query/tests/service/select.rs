@@ -78,7 +78,7 @@ async fn wrong_names_are_told_with_the_nearest() {
     assert!(error.hint().unwrap().contains("trips"), "{:?}", error.hint());
     assert_eq!(lake.fails("SELECT 1 / 0").await.kind(), ErrorKind::InvalidValue);
     assert_eq!(lake.fails("SELECT CAST(note AS BIGINT) FROM trips").await.kind(), ErrorKind::InvalidValue);
-    assert_eq!(lake.fails("SELEC 1").await.kind(), ErrorKind::Unsupported);
+    assert_eq!(lake.fails("SELEC 1").await.kind(), ErrorKind::SyntaxError);
 }
 
 #[tokio::test]
