@@ -85,7 +85,9 @@ def test_every_file_is_accounted_for(folder, serve):
                  "orders/.hidden.parquet", "damaged/empty.parquet", "damaged/truncated.parquet"]:
         assert name in by_name, f"{name} is not reported: {sorted(by_name)}"
     conflict = [row for row in report if row["outcome"].lower() == "conflict"]
-    assert any("k" in row["reason"] and "VARCHAR" in row["reason"] and "BIGINT" in row["reason"] for row in conflict), conflict
+    assert [row["path"] for row in conflict] == ["conflict/c.parquet"], conflict
+    for named in ["`k`", "VARCHAR", "INTEGER", "conflict/a.parquet"]:
+        assert named in conflict[0]["reason"], conflict
 
 
 def test_ten_thousand_small_files(serve, tmp_path):
