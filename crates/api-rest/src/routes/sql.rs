@@ -54,6 +54,7 @@ pub(crate) struct SqlResult {
 ///
 /// The format is chosen by `?format=` or `Accept`. A failure before the first byte has its own status. One after it is
 /// an `error` member at the end of JSON, a last `{"error"}` record in NDJSON, and a broken connection in the other formats.
+/// SQL text may also come as `application/x-www-form-urlencoded`, not encoded, as `curl -d` sends it.
 #[utoipa::path(
     post, path = "/v1/sql", tag = "sql", operation_id = "run_sql",
     params(StatementOptions),
@@ -62,7 +63,6 @@ pub(crate) struct SqlResult {
         content(
             (String = "text/plain", example = "SELECT count(*) AS n FROM flights"),
             (String = "application/sql", example = "SELECT count(*) AS n FROM flights"),
-            (String = "application/x-www-form-urlencoded", example = "SELECT count(*) AS n FROM flights"),
             (Statement = "application/json"),
         )
     ),

@@ -1,0 +1,8 @@
+"""What schemathesis has to be told about our media types."""
+
+import schemathesis
+
+
+@schemathesis.serializer("application/sql")
+def sql_text(context, value):
+    return str(value).encode()
