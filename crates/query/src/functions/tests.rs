@@ -46,7 +46,7 @@ async fn bombs_are_refused() {
         ("SELECT list_resize([1], 1000000000, 0)".to_owned(), ErrorKind::MemoryExhausted),
         (
             format!(
-                "SELECT count(concat(repeat('x', 8000), repeat('y', 8000), n, d.s)) FROM {rows}, (SELECT repeat('z', 30000) AS s) AS d"
+                "SELECT sum(length(concat(repeat('x', 8000), repeat('y', 8000), n, d.s))) FROM {rows}, (SELECT repeat('z', 60000) AS s) AS d"
             ),
             ErrorKind::MemoryExhausted,
         ),
@@ -87,7 +87,7 @@ async fn ordinary_calls_answer_as_the_engine_does() {
         "SELECT generate_series(1, 5), range(5), range(5, 1, -2), range(NULL)",
         "SELECT generate_series(DATE '2024-01-01', DATE '2024-03-01', INTERVAL '1 month')",
         "SELECT levenshtein('kitten', 'sitting'), encode('ab', 'hex'), overlay('abc' placing 'x' from 2)",
-        "SELECT replace(repeat('abc', 100000), 'b', repeat('x', 300)) = replace(repeat('abc', 100000), 'b', repeat('x', 300))",
+        "SELECT replace(repeat('abc', 100000), 'b', repeat('x', 200)) = replace(repeat('abc', 100000), 'b', repeat('x', 200))",
         "SELECT sum(length(replace(repeat('abc', 1000), 'b', repeat('x', n)))) FROM (SELECT * FROM generate_series(1, 100)) AS s (n)",
     ] {
         assert_eq!(run(&ours, sql).await.unwrap(), run(&engine, sql).await.unwrap(), "{sql}");
