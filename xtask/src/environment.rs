@@ -27,10 +27,27 @@ pub(crate) fn target() -> PathBuf {
     std::env::var("CARGO_TARGET_DIR").map_or_else(|_| cache().join("target"), PathBuf::from)
 }
 
+/// By these cargo describes xtask to itself. Some build scripts watch them, so passing them on would build the engine anew
+/// whenever a command by hand and one of xtask take turns.
+const OF_XTASK: [&str; 9] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 /// `cargo` with these arguments, in the checkout, with the shared target directory.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments).current_dir(root()).env("CARGO_TARGET_DIR", target());
+    for name in OF_XTASK {
+        command.env_remove(name);
+    }
     command
 }
 
