@@ -1,5 +1,6 @@
 """The peer: what teams build by hand, FastAPI and DuckDB over Parquet files. Run with uvicorn, one worker a core."""
 
+import json
 import os
 import time
 
@@ -40,5 +41,7 @@ def sql(body: dict):
     frame = result.df()
     if kind == "csv":
         return Response(frame.to_csv(index=False), media_type="text/csv")
-    records = frame.to_dict(orient="records")
-    return {"results": records, "columns": list(frame.columns), "execution_time_ms": (time.perf_counter() - started) * 1e3}
+    # pandas' own writer: several times faster than dictionaries through the framework, and NULLs of numbers survive.
+    records = frame.to_json(orient="records", date_format="iso")
+    head = {"columns": list(frame.columns), "execution_time_ms": (time.perf_counter() - started) * 1e3}
+    return Response(f'{json.dumps(head)[:-1]},"results":{records}}}', media_type="application/json")

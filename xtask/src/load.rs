@@ -1,8 +1,14 @@
 //! `cargo xtask load URL CLIENTS SECONDS`: a load generator for benchmarks, lean enough to leave the cores to the server.
+//!
+//! `{A..B}` in the URL stands for the numbers from A to before B in turn, `{A..B by S}` for them in steps of S, round and round.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -10,6 +16,38 @@ use std::{
 use serde_json::json;
 
 use crate::Result;
+
+/// The path of each request.
+struct Paths {
+    before: String,
+    after: String,
+    start: u64,
+    count: u64,
+    step: u64,
+    next: AtomicU64,
+}
+
+impl Paths {
+    fn new(path: &str) -> Result<Self> {
+        let whole = || Self { before: path.to_owned(), after: String::new(), start: 0, count: 0, step: 1, next: AtomicU64::new(0) };
+        let Some((before, rest)) = path.split_once('{') else { return Ok(whole()) };
+        let (range, after) = rest.split_once('}').ok_or("the URL has an open brace")?;
+        let (range, step) = range.split_once(" by ").unwrap_or((range, "1"));
+        let (start, end) = range.split_once("..").ok_or("braces hold A..B or A..B by S")?;
+        let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` in the URL is not a number"));
+        let (start, end, step) = (number(start)?, number(end)?, number(step)?);
+        let count = end.checked_sub(start).filter(|count| *count > 0).ok_or("the URL's range is empty")?;
+        Ok(Self { before: before.to_owned(), after: after.to_owned(), start, count, step, ..whole() })
+    }
+
+    fn next(&self) -> String {
+        if self.count == 0 {
+            return self.before.clone();
+        }
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}{}{}", self.before, self.start + turn.wrapping_mul(self.step) % self.count, self.after)
+    }
+}
 
 struct Figures {
     latencies_ms: Vec<f64>,
@@ -25,10 +63,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result {
     }
     let clients: usize = clients.parse().map_err(|_| "CLIENTS is not a number")?;
     let time = Duration::from_secs(seconds.parse().map_err(|_| "SECONDS is not a number")?);
+    let paths = Arc::new(Paths::new(path)?);
     let workers: Vec<_> = (0..clients)
         .map(|_| {
-            let (host, path) = (host.to_owned(), path.to_owned());
-            thread::spawn(move || client(&host, &path, time))
+            let (host, paths) = (host.to_owned(), Arc::clone(&paths));
+            thread::spawn(move || client(&host, &paths, time))
         })
         .collect();
     let mut all = Figures { latencies_ms: Vec::new(), errors: 0 };
@@ -46,16 +85,17 @@ pub(crate) fn run(arguments: &[&str]) -> Result {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures the machine's time")]
-fn client(host: &str, path: &str, time: Duration) -> Result<Figures> {
+fn client(host: &str, paths: &Paths, time: Duration) -> Result<Figures> {
     let failed = |error: std::io::Error| format!("{host}: {error}");
     let stream = TcpStream::connect(host).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let mut reader = BufReader::with_capacity(1 << 16, stream.try_clone().map_err(failed)?);
     let mut writer = stream;
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
     let mut figures = Figures { latencies_ms: Vec::new(), errors: 0 };
     let end = Instant::now() + time;
     while Instant::now() < end {
+        let path = paths.next();
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
         let started = Instant::now();
         writer.write_all(request.as_bytes()).map_err(failed)?;
         if read_answer(&mut reader).map_err(failed)? != 200 {

@@ -19,7 +19,7 @@ Usage: cargo xtask COMMAND
   tidy                checks the floors between crates and the layout rules
   bench [NAME]...     builds the release binary, installs the peers, measures, writes docs/benchmarks.md
   docs [--check]      writes the generated reference pages, or fails where one is stale
-  load URL CLIENTS SECONDS   sends requests to a server on this machine, for benchmarks
+  load URL CLIENTS SECONDS   sends requests to a server on this machine, for benchmarks; {A..B} in the URL counts
 ";
 
 fn main() -> ExitCode {

@@ -27,6 +27,10 @@ use crate::{
 
 /// Encoded chunks that wait for a slow client, besides the one being made.
 const CHUNKS_IN_FLIGHT: usize = 2;
+/// Encoded bytes of text that are made at once: a first byte soon, and little memory however large a batch is as text.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Rows of the first chunk of text, before it is known how long a row is.
+const FIRST_ROWS: usize = 1024;
 /// Cells (rows × columns) that are encoded on the spot: the way to another thread costs more.
 const CELLS_ON_THE_SPOT: usize = 4096;
 
@@ -94,16 +98,18 @@ pub(crate) async fn respond(
     let failed = |error| ApiError::of(error, id);
     // Fused: a result without any batch is asked once more by the pump.
     let mut batches = batches.fuse();
-    let first = batches.next().await.transpose().map_err(failed)?;
+    let rest = batches.next().await.transpose().map_err(failed)?;
     let timing = stats.as_ref().map(|stats| server_timing(&stats.snapshot()));
 
     let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
     let row_limit = document.row_limit;
     let (options, trailer) = document.split(delivery);
     let writer = Writer::new(delivery, schema, options).map_err(failed)?;
+    let part_rows = if writer.text { FIRST_ROWS } else { usize::MAX };
+    let writer = Some(writer);
     let mut pump =
-        Pump { id, batches, stats, writer: Some(writer), sender, rows: 0, row_limit, more: false, idle_client };
-    let head = pump.begin(first).await.map_err(failed)?;
+        Pump { id, batches, rest, part_rows, stats, writer, sender, rows: 0, row_limit, more: false, idle_client };
+    let head = pump.begin().await.map_err(failed)?;
     tokio::spawn(pump.run(head, trailer));
 
     let mut response = head_of(id, delivery);
@@ -189,6 +195,10 @@ enum Stop {
 struct Pump {
     id: QueryId,
     batches: Fuse<BatchStream>,
+    /// What is left of the batch that is being sent.
+    rest: Option<RecordBatch>,
+    /// Rows that are encoded at once.
+    part_rows: usize,
     stats: Option<StatsHandle>,
     /// Away only while a batch is being encoded.
     writer: Option<Writer>,
@@ -200,11 +210,11 @@ struct Pump {
 }
 
 impl Pump {
-    /// The first bytes: whatever the format begins with and the first batch.
-    async fn begin(&mut self, first: Option<RecordBatch>) -> Result<Bytes> {
+    /// The first bytes: whatever the format begins with and the first rows.
+    async fn begin(&mut self) -> Result<Bytes> {
         let head = self.encode(Writer::begin, 0).await?;
-        let Some(batch) = first else { return Ok(head) };
-        let rows = self.encode_batch(batch).await?;
+        let Some(part) = self.part_of_rest() else { return Ok(head) };
+        let rows = self.encode_part(part).await?;
         Ok([head, rows].concat().into())
     }
 
@@ -227,11 +237,26 @@ impl Pump {
 
     async fn pump(&mut self, head: Bytes) -> Result<(), Stop> {
         self.send(head).await?;
-        while let Some(batch) = self.next().await? {
-            let bytes = self.encode_batch(batch).await.map_err(Stop::Failed)?;
-            self.send(bytes).await?;
+        loop {
+            while let Some(part) = self.part_of_rest() {
+                let bytes = self.encode_part(part).await.map_err(Stop::Failed)?;
+                self.send(bytes).await?;
+            }
+            self.rest = self.next().await?;
+            if self.rest.is_none() {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// The next rows to encode, off the batch that is there.
+    fn part_of_rest(&mut self) -> Option<RecordBatch> {
+        let batch = self.rest.take().filter(|batch| batch.num_rows() > 0)?;
+        if batch.num_rows() <= self.part_rows {
+            return Some(batch);
+        }
+        self.rest = Some(batch.slice(self.part_rows, batch.num_rows() - self.part_rows));
+        Some(batch.slice(0, self.part_rows))
     }
 
     /// The next batch, or the news that nobody wants it.
@@ -243,18 +268,23 @@ impl Pump {
         }
     }
 
-    async fn encode_batch(&mut self, mut batch: RecordBatch) -> Result<Bytes> {
+    async fn encode_part(&mut self, mut part: RecordBatch) -> Result<Bytes> {
         let left = self.row_limit.map_or(u64::MAX, |limit| limit - self.rows);
-        if batch.num_rows() as u64 > left {
+        if part.num_rows() as u64 > left {
             self.more = true;
-            batch = batch.slice(0, left as usize);
+            part = part.slice(0, left as usize);
         }
-        if batch.num_rows() == 0 {
+        let rows = part.num_rows();
+        if rows == 0 {
             return Ok(Bytes::new());
         }
-        self.rows += batch.num_rows() as u64;
-        let cells = cells(&batch);
-        self.encode(move |writer| writer.batch(&batch), cells).await
+        self.rows += rows as u64;
+        let cells = cells(&part);
+        let bytes = self.encode(move |writer| writer.batch(&part), cells).await?;
+        if let Some(writer) = self.writer.as_ref().filter(|writer| writer.text && writer.encoded > 0) {
+            self.part_rows = (rows * CHUNK_BYTES / writer.encoded).max(1);
+        }
+        Ok(bytes)
     }
 
     async fn encode(
@@ -329,6 +359,10 @@ async fn off_runtime<T: Send + 'static>(cells: usize, work: impl FnOnce() -> Res
 struct Writer {
     encoder: Encoder,
     compressor: Compressor,
+    /// Whether rows become text, which takes more bytes than they do in memory.
+    text: bool,
+    /// Bytes of the last rows before compression.
+    encoded: usize,
     /// Parquet's last bytes are a whole row group.
     ends_heavily: bool,
 }
@@ -336,8 +370,9 @@ struct Writer {
 impl Writer {
     fn new(delivery: Delivery, schema: SchemaRef, options: EncodeOptions) -> Result<Self> {
         let encoder = Encoder::new(delivery.format, schema, options)?;
+        let text = matches!(delivery.format, Format::Json | Format::NdJson | Format::Csv);
         let ends_heavily = delivery.format == Format::Parquet;
-        Ok(Self { encoder, compressor: Compressor::new(delivery.coding)?, ends_heavily })
+        Ok(Self { encoder, compressor: Compressor::new(delivery.coding)?, text, encoded: 0, ends_heavily })
     }
 
     fn begin(&mut self) -> Result<Bytes> {
@@ -347,6 +382,7 @@ impl Writer {
 
     fn batch(&mut self, batch: &RecordBatch) -> Result<Bytes> {
         let bytes = self.encoder.batch(batch)?;
+        self.encoded = bytes.len();
         self.compressor.push(bytes)
     }
 

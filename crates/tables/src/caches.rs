@@ -1,7 +1,8 @@
-//! What stays in memory between queries: Parquet footers and page indexes.
+//! What stays in memory between queries: Parquet footers, page indexes and the rows around pages.
 
 use std::{sync::Arc, time::Duration};
 
+use arrow::array::RecordBatch;
 use lakebed_storage::Location;
 use lakebed_types::{Error, ErrorKind, Result};
 use moka::future::Cache;
@@ -21,12 +22,14 @@ const CHECKED_FOR: Duration = Duration::from_secs(1);
 /// Files whose last check is remembered.
 const CHECKED_FILES: u64 = 100_000;
 
-/// Parquet footers and page indexes in memory, keyed by path and ETag (or size and time), bounded in bytes. Shared by all
-/// queries; cheap to clone.
+/// Parquet footers, page indexes and blocks of rows in memory, keyed by path and ETag (or size and time), bounded in bytes.
+/// Shared by all queries; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadCaches {
     footers: Cache<FooterKey, Arc<ParquetMetaData>>,
     pages: Cache<FooterKey, Arc<PageFile>>,
+    /// By the file and the block's number.
+    blocks: Cache<(FooterKey, u64), RecordBatch>,
     checked: Cache<Location, Arc<ObjectMeta>>,
 }
 
@@ -54,20 +57,26 @@ impl FooterKey {
 }
 
 impl ReadCaches {
-    /// Caches that hold at most this many bytes of metadata.
-    pub fn new(metadata_bytes: u64) -> Self {
+    /// Caches that hold at most this many bytes together.
+    pub fn new(bytes: u64) -> Self {
         let weigh = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         // A page reader adds little to the footer that it shares; it keeps that footer alive, so both are weighed.
         Self {
             footers: Cache::builder()
-                .max_capacity(metadata_bytes / 4 * 3)
+                .max_capacity(bytes / 2)
                 .weigher(move |key: &FooterKey, footer: &Arc<ParquetMetaData>| {
                     weigh(key.bytes() + footer.memory_size())
                 })
                 .build(),
             pages: Cache::builder()
-                .max_capacity(metadata_bytes / 4)
+                .max_capacity(bytes / 4)
                 .weigher(move |key: &FooterKey, file: &Arc<PageFile>| weigh(key.bytes() + file.memory_size()))
+                .build(),
+            blocks: Cache::builder()
+                .max_capacity(bytes / 4)
+                .weigher(move |(key, _): &(FooterKey, u64), block: &RecordBatch| {
+                    weigh(key.bytes() + block.get_array_memory_size())
+                })
                 .build(),
             checked: Cache::builder().max_capacity(CHECKED_FILES).time_to_live(CHECKED_FOR).build(),
         }
@@ -95,6 +104,16 @@ impl ReadCaches {
             PageFile::new(footer, object.location()).map(Arc::new)
         };
         self.pages.try_get_with(FooterKey::new(object, true), read).await
+    }
+
+    /// A block of a file's rows. Concurrent callers share one reading.
+    pub(crate) async fn block(
+        &self,
+        object: &DataObject,
+        number: u64,
+        read: impl Future<Output = Result<RecordBatch>>,
+    ) -> Result<RecordBatch, Arc<Error>> {
+        self.blocks.try_get_with((FooterKey::new(object, true), number), read).await
     }
 
     /// How a file is now, asked of the store at most once a second.

@@ -1,8 +1,12 @@
 //! A page of one Parquet file, without SQL.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{ArrayRef, AsArray, RecordBatch},
+    compute::concat_batches,
+    datatypes::SchemaRef,
+};
 use futures::TryStreamExt;
 use lakebed_storage::{Location, Storage};
 use lakebed_types::{Error, ErrorKind, Result};
@@ -25,6 +29,9 @@ use crate::{
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8192;
+/// Small pages are cut from blocks of this many rows, which are kept: whoever reads a page reads the next one too, and to
+/// decode one row costs nearly as much as to decode all that were compressed with it.
+const BLOCK_ROWS: usize = 4096;
 
 /// Some rows of a file, in its order.
 #[derive(Debug)]
@@ -37,8 +44,8 @@ pub struct Page {
     pub total_rows: u64,
 }
 
-/// A page of one Parquet file, straight from the right row group and page: its cost does not grow with `offset`. A remote
-/// store is asked at most once a second whether the file is still the same, and every answer of it is checked; a local
+/// A page of one Parquet file, straight from the right row group and page: its cost does not grow with `offset`. Rows near
+/// those of an earlier page are kept in memory. A remote store is asked at most once a second whether the file is still the same, and every answer of it is checked; a local
 /// file is looked at each time. `limit` bounds the memory.
 pub async fn read_page(
     storage: &Storage,
@@ -72,29 +79,68 @@ async fn try_page(
         DataObject::new(store, location.clone(), meta.as_ref().clone())
     };
     let file = caches.page_file(&object).await.map_err(shared)?;
-    let batches = match file.part(offset, limit) {
-        Some(part) => decode(caches, object, &file, part, limit).await?,
-        None => Vec::new(),
+    let end = offset.saturating_add(limit as u64).min(file.rows());
+    let batches = if offset >= end {
+        Vec::new()
+    } else if limit > BLOCK_ROWS {
+        decode(caches, &object, &file, offset..end).await?
+    } else {
+        from_blocks(caches, &object, &file, offset..end).await?
     };
     Ok(Page { schema: Arc::clone(file.reader.schema()), batches, total_rows: file.rows() })
 }
 
+/// Rows cut from the blocks that hold them, which are decoded only where they are not kept.
+async fn from_blocks(
+    caches: &ReadCaches,
+    object: &DataObject,
+    file: &PageFile,
+    rows: Range<u64>,
+) -> Result<Vec<RecordBatch>> {
+    let size = BLOCK_ROWS as u64;
+    let mut batches = Vec::new();
+    for number in rows.start / size..=(rows.end - 1) / size {
+        let start = number * size;
+        let read = async {
+            let decoded = decode(caches, object, file, start..file.rows().min(start + size)).await?;
+            one_batch(file.reader.schema(), &decoded)
+        };
+        let block = caches.block(object, number, read).await.map_err(shared)?;
+        let from = rows.start.saturating_sub(start) as usize;
+        let to = (rows.end - start).min(block.num_rows() as u64) as usize;
+        batches.push(block.slice(from, to - from));
+    }
+    Ok(batches)
+}
+
+/// One batch without bytes of other rows: texts otherwise keep alive all that was decompressed with them.
+fn one_batch(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let failed = |error| Error::internal("rows of a page cannot be joined").with_source(error);
+    let batch = concat_batches(schema, batches).map_err(failed)?;
+    let columns = batch.columns().iter().map(|column| match column.as_string_view_opt() {
+        Some(texts) => Arc::new(texts.gc()) as ArrayRef,
+        None => Arc::clone(column),
+    });
+    RecordBatch::try_new(Arc::clone(schema), columns.collect()).map_err(failed)
+}
+
 async fn decode(
     caches: &ReadCaches,
-    object: DataObject,
+    object: &DataObject,
     file: &PageFile,
-    part: Part,
-    limit: usize,
+    rows: Range<u64>,
 ) -> Result<Vec<RecordBatch>> {
-    let location = object.location().clone();
-    let reader = Reader::plain(object, caches.clone());
+    let location = object.location();
+    let limit = (rows.end - rows.start) as usize;
+    let part = file.part(rows);
+    let reader = Reader::plain(object.clone(), caches.clone());
     let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.reader.clone())
         .with_row_groups(part.groups)
         .with_row_selection(part.rows)
         .with_batch_size(limit.min(BATCH_ROWS))
         .build()
-        .map_err(|error| unreadable(&location, error))?;
-    rows.try_collect().await.map_err(|error| unreadable(&location, error))
+        .map_err(|error| unreadable(location, error))?;
+    rows.try_collect().await.map_err(|error| unreadable(location, error))
 }
 
 fn unreadable(location: &Location, error: ParquetError) -> Error {
@@ -143,18 +189,14 @@ impl PageFile {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// Where rows `offset..offset + limit` lie; `None` where there are none.
-    fn part(&self, offset: u64, limit: usize) -> Option<Part> {
-        let end = offset.saturating_add(limit as u64).min(self.rows());
-        if offset >= end {
-            return None;
-        }
-        let first = self.starts.partition_point(|start| *start <= offset) - 1;
-        let last = self.starts.partition_point(|start| *start < end) - 1;
-        let skip = (offset - self.starts[first]) as usize;
-        let take = (end - offset) as usize;
-        let rest = (self.starts[last + 1] - end) as usize;
+    /// Where rows of the file lie; there must be some.
+    fn part(&self, wanted: Range<u64>) -> Part {
+        let first = self.starts.partition_point(|start| *start <= wanted.start) - 1;
+        let last = self.starts.partition_point(|start| *start < wanted.end) - 1;
+        let skip = (wanted.start - self.starts[first]) as usize;
+        let take = (wanted.end - wanted.start) as usize;
+        let rest = (self.starts[last + 1] - wanted.end) as usize;
         let rows = [RowSelector::skip(skip), RowSelector::select(take), RowSelector::skip(rest)];
-        Some(Part { groups: (first..=last).collect(), rows: RowSelection::from(rows.to_vec()) })
+        Part { groups: (first..=last).collect(), rows: RowSelection::from(rows.to_vec()) }
     }
 }
