@@ -29,7 +29,14 @@ struct Paths {
 
 impl Paths {
     fn new(path: &str) -> Result<Self> {
-        let whole = || Self { before: path.to_owned(), after: String::new(), start: 0, count: 0, step: 1, next: AtomicU64::new(0) };
+        let whole = || Self {
+            before: path.to_owned(),
+            after: String::new(),
+            start: 0,
+            count: 0,
+            step: 1,
+            next: AtomicU64::new(0),
+        };
         let Some((before, rest)) = path.split_once('{') else { return Ok(whole()) };
         let (range, after) = rest.split_once('}').ok_or("the URL has an open brace")?;
         let (range, step) = range.split_once(" by ").unwrap_or((range, "1"));

@@ -1,6 +1,6 @@
 //! What stays in memory between queries: Parquet footers, page indexes and the rows around pages.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
 use lakebed_storage::Location;
@@ -114,6 +114,12 @@ impl ReadCaches {
         read: impl Future<Output = Result<RecordBatch>>,
     ) -> Result<RecordBatch, Arc<Error>> {
         self.blocks.try_get_with((FooterKey::new(object, true), number), read).await
+    }
+
+    /// Whether all of these blocks are there.
+    pub(crate) fn holds(&self, object: &DataObject, mut numbers: Range<u64>) -> bool {
+        let key = FooterKey::new(object, true);
+        numbers.all(|number| self.blocks.contains_key(&(key.clone(), number)))
     }
 
     /// How a file is now, asked of the store at most once a second.

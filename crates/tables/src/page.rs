@@ -45,8 +45,9 @@ pub struct Page {
 }
 
 /// A page of one Parquet file, straight from the right row group and page: its cost does not grow with `offset`. Rows near
-/// those of an earlier page are kept in memory. A remote store is asked at most once a second whether the file is still the same, and every answer of it is checked; a local
-/// file is looked at each time. `limit` bounds the memory.
+/// those of an earlier page are kept in memory. The rows are those of the file as it is now: where nothing must be read, the
+/// store is asked how the file is; else its answers tell, and a remote store is asked at most once a second. `limit` bounds
+/// the memory.
 pub async fn read_page(
     storage: &Storage,
     caches: &ReadCaches,
@@ -72,22 +73,32 @@ async fn try_page(
     limit: usize,
 ) -> Result<Page> {
     let store = storage.store(location)?;
-    let object = if location.is_local() {
-        DataObject::new(store, location.clone(), storage.head(location).await?).seen()
+    let described = |meta| DataObject::new(Arc::clone(&store), location.clone(), meta);
+    let mut object = if location.is_local() {
+        described(storage.head(location).await?).seen()
     } else {
-        let meta = caches.checked(location, storage.head(location)).await.map_err(shared)?;
-        DataObject::new(store, location.clone(), meta.as_ref().clone())
+        described(caches.checked(location, storage.head(location)).await.map_err(shared)?.as_ref().clone())
     };
-    let file = caches.page_file(&object).await.map_err(shared)?;
-    let end = offset.saturating_add(limit as u64).min(file.rows());
-    let batches = if offset >= end {
+    let mut file = caches.page_file(&object).await.map_err(shared)?;
+    if !location.is_local() && limit <= BLOCK_ROWS && caches.holds(&object, blocks(&file.wanted(offset, limit))) {
+        // Nothing would be read, and no answer of the store would show that the file was replaced.
+        object = described(storage.head(location).await?);
+        file = caches.page_file(&object).await.map_err(shared)?;
+    }
+    let rows = file.wanted(offset, limit);
+    let batches = if rows.is_empty() {
         Vec::new()
     } else if limit > BLOCK_ROWS {
-        decode(caches, &object, &file, offset..end).await?
+        decode(caches, &object, &file, rows).await?
     } else {
-        from_blocks(caches, &object, &file, offset..end).await?
+        from_blocks(caches, &object, &file, rows).await?
     };
     Ok(Page { schema: Arc::clone(file.reader.schema()), batches, total_rows: file.rows() })
+}
+
+/// The numbers of the blocks that hold rows.
+fn blocks(rows: &Range<u64>) -> Range<u64> {
+    rows.start / BLOCK_ROWS as u64..rows.end.div_ceil(BLOCK_ROWS as u64)
 }
 
 /// Rows cut from the blocks that hold them, which are decoded only where they are not kept.
@@ -99,7 +110,7 @@ async fn from_blocks(
 ) -> Result<Vec<RecordBatch>> {
     let size = BLOCK_ROWS as u64;
     let mut batches = Vec::new();
-    for number in rows.start / size..=(rows.end - 1) / size {
+    for number in blocks(&rows) {
         let start = number * size;
         let read = async {
             let decoded = decode(caches, object, file, start..file.rows().min(start + size)).await?;
@@ -187,6 +198,11 @@ impl PageFile {
 
     fn rows(&self) -> u64 {
         self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// The rows `offset..offset + limit` as far as the file has them.
+    fn wanted(&self, offset: u64, limit: usize) -> Range<u64> {
+        offset.min(self.rows())..offset.saturating_add(limit as u64).min(self.rows())
     }
 
     /// Where rows of the file lie; there must be some.

@@ -18,7 +18,11 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "query.memory_per_query", default: "", about: "Memory of one query (default: all of `query.memory`)." },
     Key { name: "query.spill", default: "20GiB", about: "Disk for the spill files of all queries." },
     Key { name: "query.batch_rows", default: "16384", about: "Rows of a batch." },
-    Key { name: "query.metadata_cache", default: "256MiB", about: "Memory for Parquet footers, page indexes and rows around pages." },
+    Key {
+        name: "query.metadata_cache",
+        default: "256MiB",
+        about: "Memory for Parquet footers, page indexes and rows around pages.",
+    },
     Key { name: "query.history", default: "10000", about: "Finished queries that the history keeps." },
     Key { name: "query.price_per_tib", default: "5.0", about: "Price of scanning one TiB, in US dollars." },
     Key { name: "query.results", default: "10GiB", about: "Disk for the kept results of background queries." },
