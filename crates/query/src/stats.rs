@@ -114,6 +114,7 @@ impl StatsHandle {
             first_row_ms: state.first_row.map(millis),
             bytes_scanned,
             bytes_fetched: live.resources.store.bytes_read(),
+            bytes_cached: live.resources.store.bytes_cached(),
             store_requests: live.resources.store.requests(),
             rows_scanned: scan.rows,
             rows_returned: self.rows(),

@@ -19,6 +19,8 @@ pub struct StorageSettings {
     pub retry_budget: Duration,
     /// Requests under way at once, per store. Default 128.
     pub max_connections: usize,
+    /// Memory for blocks of remote objects, in bytes; 0 keeps none. Default 0.
+    pub cache_bytes: u64,
     /// Runtime that network I/O runs on; None = the current one.
     pub io_runtime: Option<tokio::runtime::Handle>,
 }
@@ -32,6 +34,7 @@ impl Default for StorageSettings {
             retry_limit: 3,
             retry_budget: Duration::from_secs(20),
             max_connections: 128,
+            cache_bytes: 0,
             io_runtime: None,
         }
     }
@@ -47,6 +50,7 @@ impl std::fmt::Debug for StorageSettings {
             .field("retry_limit", &self.retry_limit)
             .field("retry_budget", &self.retry_budget)
             .field("max_connections", &self.max_connections)
+            .field("cache_bytes", &self.cache_bytes)
             .finish_non_exhaustive()
     }
 }

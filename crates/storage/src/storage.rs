@@ -15,10 +15,12 @@ use url::Url;
 use crate::{
     Location, Mode, StorageSettings, StoreCounters,
     allow_list::{AllowList, outside},
+    bucket::Bucket,
+    cache::BlockCache,
     classify,
     connect::connect,
+    counted::CountedStore,
     counters::Meter,
-    guarded::GuardedStore,
     local::LocalFiles,
 };
 
@@ -32,13 +34,16 @@ pub struct Storage {
 struct Inner {
     settings: StorageSettings,
     counters: Arc<StoreCounters>,
-    stores: RwLock<BTreeMap<Url, Arc<GuardedStore>>>,
+    /// Shared by all remote stores. None where it is switched off.
+    blocks: Option<BlockCache>,
+    stores: RwLock<BTreeMap<Url, Arc<Bucket>>>,
 }
 
 impl Storage {
     /// Nothing is allowed yet.
     pub fn new(settings: StorageSettings) -> Self {
-        let inner = Inner { settings, counters: Arc::default(), stores: RwLock::default() };
+        let blocks = BlockCache::new(settings.cache_bytes);
+        let inner = Inner { settings, counters: Arc::default(), blocks, stores: RwLock::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -49,39 +54,41 @@ impl Storage {
     /// `invalid_request` where the settings for this store contradict each other.
     pub fn allow(&self, location: &Location, mode: Mode) -> Result<()> {
         let mut stores = self.inner.stores.write();
-        let store = match stores.get(&location.store_url()) {
-            Some(store) => store.clone(),
+        let bucket = match stores.get(&location.store_url()) {
+            Some(bucket) => bucket.clone(),
             None => {
-                let store = Arc::new(self.open(location)?);
-                stores.insert(location.store_url(), store.clone());
-                store
+                let bucket = Arc::new(self.open(location)?);
+                stores.insert(location.store_url(), bucket.clone());
+                bucket
             }
         };
-        store.allowed.allow(location, mode);
+        bucket.allowed().allow(location, mode);
         Ok(())
     }
 
-    fn open(&self, location: &Location) -> Result<GuardedStore> {
+    fn open(&self, location: &Location) -> Result<Bucket> {
         let allowed = Arc::new(AllowList::new(location));
         let settings = &self.inner.settings;
         let places = || Some(Arc::new(Semaphore::new(settings.max_connections.max(1))));
-        let (inner, requests): (Arc<dyn ObjectStore>, _) = match location.scheme() {
+        let (client, requests): (Arc<dyn ObjectStore>, _) = match location.scheme() {
             "file" => (Arc::new(LocalFiles::new(allowed.clone())), None),
             "memory" => (Arc::new(InMemory::new()), None),
             _ => (connect(location, settings)?, places()),
         };
-        let meter = Meter::new(self.inner.counters.clone(), None);
-        Ok(GuardedStore { inner, allowed, meter, requests })
+        // What is as near as memory gains nothing from being kept in memory.
+        let blocks = self.inner.blocks.as_ref().filter(|_| requests.is_some());
+        let blocks = blocks.map(|blocks| blocks.of_store(location.store_url()));
+        Ok(Bucket::new(CountedStore { client, meter: self.meter(None), requests }, blocks, allowed))
     }
 
     /// The allowed locations and their modes, in order.
     pub fn allowed(&self) -> Vec<(Location, Mode)> {
-        self.inner.stores.read().values().flat_map(|store| store.allowed.entries()).collect()
+        self.inner.stores.read().values().flat_map(|bucket| bucket.allowed().entries()).collect()
     }
 
     /// Fails with `location_not_allowed` where the location is outside what is allowed in this mode.
     pub fn check(&self, location: &Location, mode: Mode) -> Result<()> {
-        self.guarded(location)?.allowed.check(location, mode)
+        self.bucket(location)?.allowed().check(location, mode)
     }
 
     /// The store that holds `location`, after `check(location, Read)`. It refuses every path outside the
@@ -90,41 +97,34 @@ impl Storage {
     /// # Errors
     /// `location_not_allowed`.
     pub fn store(&self, location: &Location) -> Result<Arc<dyn ObjectStore>> {
-        Ok(self.readable(location)?)
+        Ok(self.readable(location)?.store())
     }
 
-    /// The store registered for a bucket's URL, for DataFusion's registry; None if nothing of it is allowed.
-    pub fn store_for_url(&self, url: &Url) -> Option<Arc<dyn ObjectStore>> {
-        let store = self.guarded(&self.bucket_of(url)?).ok()?;
-        Some(store)
-    }
-
-    /// [`Self::store_for_url`], which also counts into `counters` (one query's).
-    pub fn counted_for_url(&self, url: &Url, counters: Arc<StoreCounters>) -> Option<Arc<dyn ObjectStore>> {
-        let store = self.guarded(&self.bucket_of(url)?).ok()?;
-        Some(self.counting(&store, counters))
-    }
-
-    /// The same store as `store`, which also counts into `counters` (one query's).
+    /// The same store, which also counts into `counters` (one query's), and may answer from the block cache what is
+    /// asked by [`crate::ObjectVersion::range`].
     ///
     /// # Errors
     /// `location_not_allowed`.
     pub fn counted(&self, location: &Location, counters: Arc<StoreCounters>) -> Result<Arc<dyn ObjectStore>> {
-        let store = self.readable(location)?;
-        Ok(self.counting(&store, counters))
+        Ok(self.readable(location)?.cached(self.meter(Some(counters))))
     }
 
-    fn counting(&self, store: &GuardedStore, counters: Arc<StoreCounters>) -> Arc<dyn ObjectStore> {
-        Arc::new(store.with_meter(Meter::new(self.inner.counters.clone(), Some(counters))))
+    fn meter(&self, query: Option<Arc<StoreCounters>>) -> Meter {
+        Meter::new(self.inner.counters.clone(), query)
     }
 
-    fn readable(&self, location: &Location) -> Result<Arc<GuardedStore>> {
-        let store = self.guarded(location)?;
-        store.allowed.check(location, Mode::Read)?;
-        Ok(store)
+    /// The store registered for a bucket's URL, for DataFusion's registry; None if nothing of it is allowed.
+    pub fn store_for_url(&self, url: &Url) -> Option<Arc<dyn ObjectStore>> {
+        Some(self.bucket(&self.bucket_of(url)?).ok()?.store())
     }
 
-    fn guarded(&self, location: &Location) -> Result<Arc<GuardedStore>> {
+    fn readable(&self, location: &Location) -> Result<Arc<Bucket>> {
+        let bucket = self.bucket(location)?;
+        bucket.allowed().check(location, Mode::Read)?;
+        Ok(bucket)
+    }
+
+    fn bucket(&self, location: &Location) -> Result<Arc<Bucket>> {
         let stores = self.inner.stores.read();
         stores.get(&location.store_url()).cloned().ok_or_else(|| outside(location))
     }
@@ -146,7 +146,7 @@ impl Storage {
     }
 
     async fn list_found(self, location: Location) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
-        let store = self.readable(&location)?;
+        let store = self.readable(&location)?.store();
         let location = with_folder_looked_up(location).await;
         if !location.is_folder() {
             match self.head(&location).await {
@@ -157,7 +157,7 @@ impl Storage {
         }
         if let Some(folder) = location.local_path() {
             self.check_local_folder(&location, &folder).await?;
-            return Ok(list_below(&store, &location));
+            return Ok(list_below(store.as_ref(), &location));
         }
         let mut listed = store.list(Some(location.path())).peekable();
         let empty = std::pin::Pin::new(&mut listed).peek().await.is_none();
@@ -214,7 +214,7 @@ impl Storage {
     /// # Errors
     /// `object_not_found`, `bucket_not_found`, and what else the store says.
     pub async fn head(&self, location: &Location) -> Result<ObjectMeta> {
-        let store = self.readable(location)?;
+        let store = self.readable(location)?.store();
         store.head(location.path()).await.map_err(|error| classify(error, location))
     }
 
@@ -233,7 +233,7 @@ async fn with_folder_looked_up(location: Location) -> Location {
     }
 }
 
-fn list_below(store: &GuardedStore, location: &Location) -> BoxStream<'static, Result<ObjectMeta>> {
+fn list_below(store: &dyn ObjectStore, location: &Location) -> BoxStream<'static, Result<ObjectMeta>> {
     let location = location.clone();
     store.list(Some(location.path())).map_err(move |error| classify(error, &location)).boxed()
 }

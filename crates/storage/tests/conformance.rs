@@ -246,13 +246,14 @@ async fn an_s3_server() {
     conforms(Lake::new(server.settings(S3Key::Admin), &Location::parse("s3://lake/").unwrap())).await;
 }
 
-/// Requests run on another runtime than the caller's, as in the server.
+/// Requests run on another runtime than the caller's, and with a block cache, as in the server.
 #[test]
 fn an_s3_server_from_another_runtime() {
     let Some(server) = S3Server::start().unwrap() else { return };
     server.create_bucket("lake").unwrap();
     let network = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let settings = StorageSettings { io_runtime: Some(network.handle().clone()), ..server.settings(S3Key::Admin) };
+    let (io_runtime, cache_bytes) = (Some(network.handle().clone()), 64 << 20);
+    let settings = StorageSettings { io_runtime, cache_bytes, ..server.settings(S3Key::Admin) };
     // Without its own I/O driver, so that a request made here would panic.
     let planning = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     planning.block_on(conforms(Lake::new(settings, &Location::parse("s3://lake/").unwrap())));

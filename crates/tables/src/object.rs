@@ -10,9 +10,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
-use lakebed_storage::{Location, classify};
+use lakebed_storage::{Location, ObjectVersion, classify};
 use lakebed_types::{Error, ErrorKind, Result};
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
 
 /// Ranges closer than this are fetched in one request where a request costs a round trip.
 const REMOTE_GAP_BYTES: u64 = 1024 * 1024;
@@ -26,7 +26,7 @@ const PARALLEL_PARTS: usize = 4;
 pub(crate) struct DataObject {
     store: Arc<dyn ObjectStore>,
     location: Location,
-    meta: ObjectMeta,
+    version: ObjectVersion,
     /// Whether this very object was seen to be as it was listed. A remote store tells with every answer, for free; a local
     /// file is asked once.
     seen: Arc<AtomicBool>,
@@ -35,7 +35,7 @@ pub(crate) struct DataObject {
 impl DataObject {
     /// `location` names the object (for messages), `meta` is how it was listed.
     pub(crate) fn new(store: Arc<dyn ObjectStore>, location: Location, meta: ObjectMeta) -> Self {
-        Self { store, location, meta, seen: Arc::default() }
+        Self { store, location, version: ObjectVersion::new(meta), seen: Arc::default() }
     }
 
     /// The same, just looked at.
@@ -49,12 +49,12 @@ impl DataObject {
     }
 
     pub(crate) fn meta(&self) -> &ObjectMeta {
-        &self.meta
+        self.version.meta()
     }
 
     /// The bytes of a range. `conflict` if the object was changed or removed since it was listed.
     pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        if range.end > self.meta.size || range.start > range.end {
+        if range.end > self.meta().size || range.start > range.end {
             let message = format!("{} points to bytes {}..{} outside itself", self.location, range.start, range.end);
             return Err(Error::new(ErrorKind::CorruptFile, message));
         }
@@ -89,7 +89,7 @@ impl DataObject {
             rest = more;
         }
         if !rest.is_empty() {
-            match self.store.get_ranges(&self.meta.location, rest).await {
+            match self.store.get_ranges(&self.meta().location, rest).await {
                 // A file that shrank gives what it still has; the Parquet reader panics on less than it asked for.
                 Ok(read) if !whole(&read, rest) => return Err(self.changed()),
                 Ok(read) => parts.extend(read),
@@ -100,12 +100,11 @@ impl DataObject {
     }
 
     async fn read_part(&self, range: Range<u64>) -> Result<Bytes> {
-        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let found = match self.store.get_opts(&self.meta.location, options).await {
+        let found = match self.store.get_opts(&self.meta().location, self.version.range(range.clone())).await {
             Ok(found) => found,
             Err(error) => return Err(self.failed(error).await),
         };
-        if !self.is_same(&found.meta) {
+        if !self.version.is(&found.meta) {
             return Err(self.changed());
         }
         let bytes = found.bytes().await.map_err(|error| classify(error, &self.location))?;
@@ -121,8 +120,11 @@ impl DataObject {
             let message = format!("{} was removed after it was listed", self.location);
             return Error::new(ErrorKind::Conflict, message).with_hint("Run the query again.").with_source(error);
         }
-        match self.store.head(&self.meta.location).await {
-            Ok(now) if !self.is_same(&now) => self.changed().with_source(error),
+        if matches!(error, object_store::Error::Precondition { .. }) {
+            return self.changed().with_source(error);
+        }
+        match self.store.head(&self.meta().location).await {
+            Ok(now) if !self.version.is(&now) => self.changed().with_source(error),
             _ => classify(error, &self.location),
         }
     }
@@ -131,23 +133,10 @@ impl DataObject {
         let message = format!("{} was changed while it was being read", self.location);
         Error::new(ErrorKind::Conflict, message).with_hint("Run the query again.")
     }
-
-    fn is_same(&self, now: &ObjectMeta) -> bool {
-        now.size == self.meta.size && same_tag(now.e_tag.as_deref(), self.meta.e_tag.as_deref())
-    }
 }
 
 /// Whether every range came in full.
 fn whole(parts: &[Bytes], ranges: &[Range<u64>]) -> bool {
     parts.len() == ranges.len()
         && parts.iter().zip(ranges).all(|(part, range)| part.len() as u64 == range.end - range.start)
-}
-
-/// Stores quote tags differently in a listing and in an answer.
-fn same_tag(left: Option<&str>, right: Option<&str>) -> bool {
-    let bare = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').to_owned();
-    match (left, right) {
-        (Some(left), Some(right)) => left == right || bare(left) == bare(right),
-        _ => true,
-    }
 }

@@ -33,6 +33,8 @@ pub struct QueryStatistics {
     pub bytes_scanned: u64,
     /// Bytes that came from the object store for this query.
     pub bytes_fetched: u64,
+    /// Bytes that came from the block cache instead, or with a request of another query.
+    pub bytes_cached: u64,
     /// Requests to the object store for this query.
     pub store_requests: u64,
     /// Rows that the scans gave to the plan.

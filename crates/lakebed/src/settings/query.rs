@@ -74,7 +74,7 @@ pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Loca
 }
 
 /// Memory of the container if it is bounded, else of the machine; 4 GiB where neither can be read.
-fn available_memory_bytes() -> u64 {
+pub(super) fn available_memory_bytes() -> u64 {
     const FALLBACK: u64 = 4 << 30;
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;

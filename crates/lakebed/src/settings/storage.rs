@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use lakebed_storage::{StorageSettings, aws_profile_options};
 use lakebed_types::Result;
 
-use super::{Key, Sources};
+use super::{Key, Sources, query::available_memory_bytes, values::Values};
 
 pub(super) const KEYS: &[Key] = &[
     Key { name: "storage.connect_timeout", default: "3s", about: "Time to connect to an object store." },
@@ -16,7 +16,15 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "storage.retries", default: "3", about: "Retries of one request." },
     Key { name: "storage.retry_budget", default: "20s", about: "Time for one request with all its retries." },
     Key { name: "storage.connections", default: "128", about: "Idle connections kept per store." },
+    Key {
+        name: "storage.cache",
+        default: "",
+        about: "Memory for blocks of remote files; `0` keeps none (default: 10 % of the machine's or the container's).",
+    },
 ];
+
+/// Share of the machine's memory for blocks of remote files.
+const CACHE_SHARE: f64 = 0.1;
 
 /// Variables and the option that each sets; the first one that is there wins.
 const S3_VARIABLES: &[(&str, &[&str])] = &[
@@ -45,8 +53,16 @@ pub(crate) fn storage_settings(sources: &Sources) -> Result<StorageSettings> {
         retry_limit: values.parse("storage.retries", "a number")?,
         retry_budget: values.duration("storage.retry_budget")?,
         max_connections: values.parse("storage.connections", "a number")?,
+        cache_bytes: cache_bytes(values)?,
         io_runtime: None,
     })
+}
+
+fn cache_bytes(values: &Values) -> Result<u64> {
+    match values.text("storage.cache") {
+        Some(_) => values.bytes("storage.cache"),
+        None => Ok((available_memory_bytes() as f64 * CACHE_SHARE) as u64),
+    }
 }
 
 fn options(environment: &BTreeMap<String, String>) -> Vec<(String, String)> {

@@ -26,6 +26,7 @@ pub(super) fn queries(engine: &Engine, who: &Principal) -> Result<RecordBatch> {
         .number("execution_ms", all().map(|r| r.statistics.execution_ms))
         .count("bytes_scanned", count(|r| r.statistics.bytes_scanned))
         .count("bytes_fetched", count(|r| r.statistics.bytes_fetched))
+        .count("bytes_cached", count(|r| r.statistics.bytes_cached))
         .count("store_requests", count(|r| r.statistics.store_requests))
         .count("rows_scanned", count(|r| r.statistics.rows_scanned))
         .count("rows_returned", count(|r| r.statistics.rows_returned))

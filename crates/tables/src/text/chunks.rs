@@ -5,9 +5,9 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 use datafusion::physical_plan::metrics::Count;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use lakebed_storage::classify;
+use lakebed_storage::{ObjectVersion, classify};
 use lakebed_types::{Error, ErrorKind, Result};
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use object_store::ObjectStore;
 use tokio::sync::mpsc;
 
 use super::{
@@ -46,7 +46,7 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) struct Source {
     pub store: Arc<dyn ObjectStore>,
-    pub meta: ObjectMeta,
+    pub version: ObjectVersion,
     /// The file's URL, for messages.
     pub name: String,
     /// Counts what is fetched.
@@ -57,7 +57,7 @@ impl Source {
     /// The file's bytes in order: a few growing ranges under way at once. All of them are of the version that was
     /// listed, or it is an error.
     pub fn fetch(self: Arc<Self>) -> impl Stream<Item = Result<Bytes>> {
-        stream::iter(fetch_ranges(self.meta.size))
+        stream::iter(fetch_ranges(self.version.meta().size))
             .map(move |range| {
                 let source = Arc::clone(&self);
                 async move { source.fetch_range(range).await }
@@ -68,12 +68,9 @@ impl Source {
     /// One range of the file.
     pub async fn fetch_range(&self, range: Range<u64>) -> Result<Bytes> {
         let length = range.end - range.start;
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range)),
-            if_match: self.meta.e_tag.clone(),
-            ..Default::default()
-        };
-        let got = self.store.get_opts(&self.meta.location, options).await.map_err(|error| self.store_error(error))?;
+        let options = self.version.range(range);
+        let path = &self.version.meta().location;
+        let got = self.store.get_opts(path, options).await.map_err(|error| self.store_error(error))?;
         let bytes = got.bytes().await.map_err(|error| self.store_error(error))?;
         if bytes.len() as u64 != length {
             return Err(self.changed());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
 use datafusion::physical_plan::metrics::Count;
-use lakebed_storage::{Location, Storage};
+use lakebed_storage::{Location, ObjectVersion, Storage};
 use lakebed_types::Result;
 use object_store::ObjectMeta;
 
@@ -79,7 +79,8 @@ async fn more(
     head: Bytes,
 ) -> Result<Result<Sample, Rejected>> {
     let name = location.to_string();
-    let source = Source { store: storage.store(location)?, meta: meta.clone(), name, bytes_scanned: Count::new() };
+    let version = ObjectVersion::new(meta.clone());
+    let source = Source { store: storage.store(location)?, version, name, bytes_scanned: Count::new() };
     let have = head.len() as u64;
     let pieces_of_plain = compression == Compression::None && meta.size > WHOLE_FILE_BYTES;
     if !pieces_of_plain && have < meta.size.min(WHOLE_FILE_BYTES) {

@@ -16,6 +16,7 @@ use datafusion::{
         projection::ProjectionExprs,
     },
 };
+use lakebed_storage::ObjectVersion;
 use object_store::ObjectStore;
 
 use super::{
@@ -129,7 +130,7 @@ impl FileOpener for TextOpener {
         let decoder = FileDecoder::new(file, snapshot.kind(), schema);
         let source = Source {
             store: Arc::clone(store),
-            meta: file.meta.clone(),
+            version: ObjectVersion::new(file.meta.clone()),
             name: snapshot.location().sibling(&file.meta.location).to_string(),
             bytes_scanned: MetricBuilder::new(metrics).counter("bytes_scanned", self.partition),
         };

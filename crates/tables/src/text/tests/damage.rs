@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::physical_plan::metrics::Count;
 use futures::StreamExt;
+use lakebed_storage::ObjectVersion;
 use lakebed_types::ErrorKind;
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 
@@ -72,7 +73,8 @@ async fn read(content: Vec<u8>, kind: FileKind, compression: Compression, max_re
         text: TextOptions::default(),
         summary: Arc::new(FileSummary::unknown()),
     };
-    let source = Source { store, meta, name: "s3://b/t".to_owned(), bytes_scanned: Count::new() };
+    let version = ObjectVersion::new(meta);
+    let source = Source { store, version, name: "s3://b/t".to_owned(), bytes_scanned: Count::new() };
     let cutter = Cutter::new(&file, kind, max_record).unwrap();
     let decoder = FileDecoder::new(&file, kind, schema);
     let mut rows = rows::stream(source, cutter, decoder, Pace { decoders: 2, batch_rows: 100 });
