@@ -35,7 +35,8 @@ async fn only_what_is_missing_is_fetched() {
     let version = lake.put("t", &bytes).await;
     let reader = lake.reader();
     reader.read(&version, 2 * BLOCK_BYTES + 5..2 * BLOCK_BYTES + 6).await.unwrap();
-    assert_eq!(lake.store.requests(), [2 * BLOCK_BYTES..3 * BLOCK_BYTES]);
+    let missing = 2 * BLOCK_BYTES..3 * BLOCK_BYTES;
+    assert_eq!(lake.store.requests(), [missing]);
 
     let range = BLOCK_BYTES - 1..4 * BLOCK_BYTES + 1;
     assert_eq!(reader.read(&version, range.clone()).await.unwrap(), bytes[range.start as usize..range.end as usize]);
@@ -107,7 +108,9 @@ async fn what_has_no_version_goes_past_the_cache() {
     reader.read_all(&version).await.unwrap();
     lake.store.requests();
     let answer = lake.bucket.store().get_opts(&path, version.range(5..9)).await.unwrap();
-    assert_eq!((answer.bytes().await.unwrap(), lake.store.requests()), (Bytes::from(bytes[5..9].to_vec()), vec![5..9]));
+    let part = 5..9;
+    assert_eq!(answer.bytes().await.unwrap(), bytes[5..9]);
+    assert_eq!(lake.store.requests(), [part]);
 }
 
 proptest! {
