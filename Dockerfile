@@ -11,8 +11,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY --from=build /lakebed /usr/local/bin/lakebed
 USER lakebed
 WORKDIR /var/lib/lakebed
-# Inside a container the published port is the border: publish it on loopback or behind a proxy that authenticates.
-ENV LAKEBED_SERVER_HTTP=0.0.0.0:8000 LAKEBED_SERVER_INSECURE=true LAKEBED_DATA_DIR=/var/lib/lakebed
+# Others can reach this address, so the first start prints a key; LAKEBED_SERVER_INSECURE=true serves without keys.
+ENV LAKEBED_SERVER_HTTP=0.0.0.0:8000 LAKEBED_DATA_DIR=/var/lib/lakebed
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s CMD curl --fail --silent http://127.0.0.1:8000/ready || exit 1
 ENTRYPOINT ["lakebed"]

@@ -93,12 +93,6 @@ def test_two_servers_on_one_catalog(serve, lakebed):
     assert str(server.process.pid) in second.stderr and "catalog" in second.stderr
 
 
-def test_other_addresses_need_a_word(lakebed):
-    done = lakebed("serve", "--http", f"0.0.0.0:{free_port()}", timeout=20)
-    assert done.returncode == 2
-    assert "--insecure" in done.stderr
-
-
 def test_asking_a_server(serve, lakebed, tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,x\n2,y\n")
     server = serve(f"{tmp_path}/t.csv")

@@ -1,12 +1,12 @@
 //! Authentication and admission for all APIs.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use lakebed_types::{Clock, Error, ErrorKind, Result};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AdmitOptions, Admitted, Limits, Principal,
+    AdmitOptions, Admitted, Keys, Limits, Principal,
+    logins::{FailedLogins, no_key},
     queue::{Places, Refused},
 };
 
@@ -23,32 +23,51 @@ pub struct Access {
 struct Inner {
     limits: Arc<Limits>,
     everyone: Principal,
+    keys: Keys,
+    failed_logins: FailedLogins,
     clock: Arc<dyn Clock>,
     places: Places,
-    /// The parent of every query's token.
-    shutdown: CancellationToken,
 }
 
 impl Access {
-    /// A server whose callers are all the same principal.
+    /// A server without keys: all callers are the same principal. Keys that are made last as long as the process.
     pub fn new(limits: Limits, everyone: Principal, clock: Arc<dyn Clock>) -> Self {
+        Self::with_keys(limits, everyone, Keys::in_memory(clock.clone()), clock)
+    }
+
+    /// A server with keys. `everyone` is who callers are while there is no key; no key's role is higher than its.
+    pub fn with_keys(limits: Limits, everyone: Principal, keys: Keys, clock: Arc<dyn Clock>) -> Self {
         let places = Places::new(&limits);
-        let inner = Inner { limits: Arc::new(limits), everyone, clock, places, shutdown: CancellationToken::new() };
+        let failed_logins = FailedLogins::new();
+        let inner = Inner { limits: Arc::new(limits), everyone, keys, failed_logins, clock, places };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Every caller is the server's one principal, whatever the `Authorization` header says.
+    /// The principal of an `Authorization` header. While there are no keys it is the server's one principal, whatever
+    /// the header says. `address`: where the request came from, None where that is not known.
     ///
     /// # Errors
-    /// None yet; `unauthenticated` once there are keys.
-    pub fn authenticate(&self, _authorization: Option<&str>) -> Result<Principal> {
-        Ok(self.inner.everyone.clone())
+    /// `unauthenticated` without a valid key; `too_many_logins` for a wrong one after too many wrong ones.
+    pub fn authenticate(&self, authorization: Option<&str>, address: Option<IpAddr>) -> Result<Principal> {
+        let inner = &self.inner;
+        if !inner.keys.are_required() {
+            return Ok(inner.everyone.clone());
+        }
+        match inner.keys.identify(authorization.ok_or_else(no_key)?, address) {
+            Ok(principal) => Ok(principal.at_most(inner.everyone.role())),
+            Err(refusal) => Err(inner.failed_logins.refuse(&refusal, address, inner.clock.instant())),
+        }
+    }
+
+    /// The keys of the server.
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
     }
 
     /// Waits for a turn: fair by principal, first come first served within one. Dropping the future leaves the queue.
     ///
     /// # Errors
-    /// `queue_full`, `queue_timeout`, `unavailable` while draining.
+    /// `queue_full`, `queue_timeout`, `unavailable` while draining, `unauthenticated` if the key was revoked meanwhile.
     pub async fn admit(&self, who: &Principal, options: &AdmitOptions) -> Result<Admitted> {
         let inner = &self.inner;
         let asked = inner.clock.instant();
@@ -58,6 +77,10 @@ impl Access {
             Ok(Err(refused)) => return Err(self.refusal(&refused)),
             Err(_) => return Err(self.waited_too_long()),
         };
+        let session = who.session().unwrap_or(inner.keys.root());
+        if session.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unauthenticated, "the key was revoked"));
+        }
         let started = inner.clock.instant();
         Ok(Admitted {
             principal: who.clone(),
@@ -65,7 +88,7 @@ impl Access {
             started,
             run_time: inner.limits.run_time_for(options),
             queued: started.saturating_duration_since(asked),
-            cancellation: inner.shutdown.child_token(),
+            cancellation: session.child_token(),
             _place: place,
         })
     }
@@ -95,7 +118,7 @@ impl Access {
             return;
         }
         tracing::warn!(queries = self.running(), "cancelling the queries that are still running");
-        self.inner.shutdown.cancel();
+        self.inner.keys.root().cancel();
         if tokio::time::timeout(UNWIND_TIME, self.inner.places.all_returned()).await.is_err() {
             tracing::warn!(queries = self.running(), "some queries did not end in time");
         }

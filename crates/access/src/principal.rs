@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, StatementKind, TableName};
+use tokio_util::sync::CancellationToken;
+
+use crate::{ApiKey, Grants, audit};
 
 /// What a principal may do. Each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -25,6 +28,11 @@ impl Role {
             Role::Admin => "admin",
         }
     }
+
+    /// The role of this word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Role::Read, Role::Write, Role::Admin].into_iter().find(|role| role.name() == name)
+    }
 }
 
 /// Who is asking. Cheap to clone.
@@ -37,11 +45,35 @@ pub struct Principal {
 struct Inner {
     name: String,
     role: Role,
+    grants: Grants,
+    /// Of a key: cancelled when it is revoked.
+    session: Option<CancellationToken>,
 }
 
 impl Principal {
     fn new(name: impl Into<String>, role: Role) -> Self {
-        Self { inner: Arc::new(Inner { name: name.into(), role }) }
+        Self { inner: Arc::new(Inner { name: name.into(), role, grants: Grants::everything(), session: None }) }
+    }
+
+    /// The holder of a key.
+    pub(crate) fn of_key(key: &ApiKey, session: CancellationToken) -> Self {
+        let (name, grants) = (key.name.clone(), key.grants.clone());
+        Self { inner: Arc::new(Inner { name, role: key.role, grants, session: Some(session) }) }
+    }
+
+    /// The same principal, with this role if its own is higher.
+    pub(crate) fn at_most(self, role: Role) -> Self {
+        if self.role() <= role {
+            return self;
+        }
+        let Inner { name, grants, session, .. } = self.inner.as_ref();
+        let (name, grants, session) = (name.clone(), grants.clone(), session.clone());
+        Self { inner: Arc::new(Inner { name, role, grants, session }) }
+    }
+
+    /// What ends with the key of this principal; None where no key stands behind it.
+    pub(crate) fn session(&self) -> Option<&CancellationToken> {
+        self.inner.session.as_ref()
     }
 
     /// Everyone, on a server without keys.
@@ -69,14 +101,41 @@ impl Principal {
         self.inner.role
     }
 
-    /// What a principal may not see does not exist for it. Without grants, all may see all.
-    pub fn can_see_database(&self, _database: &DatabaseName) -> bool {
-        true
+    /// Whether nothing of the catalog is hidden from it.
+    pub fn sees_everything(&self) -> bool {
+        self.inner.grants.is_everything()
     }
 
-    /// The same for a table.
+    /// Whether the database, or a table in it, is granted. What a principal may not see does not exist for it.
+    pub fn can_see_database(&self, database: &DatabaseName) -> bool {
+        self.inner.grants.has_database(database)
+    }
+
+    /// Whether the table or view is granted.
     pub fn can_see_table(&self, table: &TableName) -> bool {
-        self.can_see_database(table.database())
+        self.inner.grants.has_table(table)
+    }
+
+    /// Fails with `permission_denied` for a principal with grants: they are about names, and a path could lead to the
+    /// files of any table. `to` ends the sentence "may not …".
+    pub fn may_use_paths(&self, to: &str) -> Result<()> {
+        if self.sees_everything() {
+            return Ok(());
+        }
+        audit::denied(self, to);
+        let message = format!("`{}` with grants on databases or tables may not {to}", self.name());
+        Err(Error::new(ErrorKind::PermissionDenied, message).with_hint("Name the tables that are granted."))
+    }
+
+    /// Fails with `permission_denied` where a new table of this name would not be one that it may see.
+    pub fn may_create_table(&self, table: &TableName) -> Result<()> {
+        if self.can_see_table(table) {
+            return Ok(());
+        }
+        let to = format!("create `{table}`");
+        audit::denied(self, &to);
+        let message = format!("`{}` has no grant to {to}", self.name());
+        Err(Error::new(ErrorKind::PermissionDenied, message).with_hint("Ask for a grant of that name."))
     }
 
     /// Fails with `permission_denied`, naming statement kind and role.
@@ -89,6 +148,7 @@ impl Principal {
         if self.role() >= role {
             return Ok(());
         }
+        audit::denied(self, to);
         let message = format!("`{}` with the role {} may not {to}", self.name(), self.role().name());
         let hint = format!("Ask for the role {}.", role.name());
         Err(Error::new(ErrorKind::PermissionDenied, message).with_hint(hint))

@@ -10,6 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use lakebed_access::Principal;
 use lakebed_types::{Error, ErrorKind, QueryId};
 
 use crate::{
@@ -38,7 +39,7 @@ pub(crate) async fn envelope(State(state): State<RestState>, request: Request, n
     let mut response = with_problem(response, id);
     let elapsed = state.clock.instant().saturating_duration_since(started);
     put_headers(response.headers_mut(), id, elapsed);
-    record(&method, &route, response.status(), id, elapsed);
+    record(&method, &route, &response, id, elapsed);
     response
 }
 
@@ -130,8 +131,10 @@ fn put_headers(headers: &mut HeaderMap, id: QueryId, elapsed: Duration) {
 }
 
 /// The query string and the body stay out of the log: they may hold values that are nobody's business.
-fn record(method: &Method, route: &str, status: StatusCode, id: QueryId, elapsed: Duration) {
-    tracing::info!(%method, route, status = status.as_u16(), query_id = %id, elapsed_ms = elapsed.as_millis() as u64, "request");
+fn record(method: &Method, route: &str, response: &Response, id: QueryId, elapsed: Duration) {
+    let status = response.status();
+    let principal = response.extensions().get::<Principal>().map(Principal::name);
+    tracing::info!(%method, route, principal, status = status.as_u16(), query_id = %id, elapsed_ms = elapsed.as_millis() as u64, "request");
     let labels =
         [("method", method_label(method)), ("route", route.to_owned()), ("status", status.as_u16().to_string())];
     metrics::counter!("lakebed_http_requests_total", &labels).increment(1);

@@ -12,6 +12,12 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// What a client that came at a full moment is told to wait.
 const RETRY_AFTER_SECONDS: &str = "1";
 
+/// How a key may be sent. A browser asks its user for one by the second.
+const CHALLENGES: [HeaderValue; 2] = [
+    HeaderValue::from_static("Bearer realm=\"lakebed\""),
+    HeaderValue::from_static("Basic realm=\"lakebed\", charset=\"UTF-8\""),
+];
+
 /// Result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
@@ -34,7 +40,7 @@ pub(crate) fn status(kind: ErrorKind) -> StatusCode {
         K::MemoryExhausted | K::SpillExhausted | K::ResultTooLarge | K::ScanTooLarge => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        K::QueueFull | K::QueueTimeout => StatusCode::TOO_MANY_REQUESTS,
+        K::TooManyLogins | K::QueueFull | K::QueueTimeout => StatusCode::TOO_MANY_REQUESTS,
         K::StoreAccessDenied | K::StoreWrongSignature | K::StoreTokenExpired | K::StoreUnreachable | K::StoreFailed => {
             StatusCode::BAD_GATEWAY
         }
@@ -112,7 +118,9 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            for challenge in CHALLENGES {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
+            }
         }
         response.extensions_mut().insert(Failed(std::sync::Arc::new(self)));
         response

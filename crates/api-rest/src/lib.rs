@@ -9,6 +9,7 @@ mod envelope;
 mod error;
 mod execute;
 mod extract;
+mod guard;
 mod negotiate;
 mod openapi;
 mod router;

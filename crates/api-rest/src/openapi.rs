@@ -9,6 +9,7 @@ use utoipa::{
     openapi::{
         Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder,
         path::{Operation, PathItem},
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
         tag::TagBuilder,
     },
 };
@@ -28,13 +29,14 @@ use crate::{
 struct Base;
 
 /// What the routes are grouped by, in the order of the documentation.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("sql", "SQL in, rows out."),
     ("queries", "Run without waiting; history; results page by page."),
     ("rows", "Rows of a table without SQL."),
     ("catalog", "Databases and tables."),
     ("crawlers", "Find tables in a location."),
     ("compatibility", "Shapes of earlier data APIs, for clients that exist."),
+    ("keys", "Who may ask, and for what."),
     ("operations", "Health, readiness and metrics."),
 ];
 
@@ -52,7 +54,20 @@ pub(crate) fn base(version: &str) -> Document {
     document.info.version = version.to_owned();
     let tag = |(name, description): (&str, &str)| TagBuilder::new().name(name).description(Some(description)).build();
     document.tags = Some(TAGS.into_iter().map(tag).collect());
+    add_security(&mut document);
     document
+}
+
+/// How a key is sent. The empty requirement stands for servers that have no keys.
+fn add_security(document: &mut Document) {
+    let components = document.components.get_or_insert_with(Components::new);
+    let none: [&str; 0] = [];
+    let mut wanted = vec![SecurityRequirement::default()];
+    for (name, scheme) in [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)] {
+        components.add_security_scheme(name, SecurityScheme::Http(Http::new(scheme)));
+        wanted.push(SecurityRequirement::new(name, none));
+    }
+    document.security = Some(wanted);
 }
 
 /// Adds the problems to every operation.

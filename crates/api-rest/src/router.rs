@@ -12,9 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     RestState, envelope,
     error::ApiError,
+    guard,
     openapi::{add_problems, base},
     routes::{
-        compat, crawlers, databases, docs, estimate, landing, operations, queries, query_parquet, rows, sql, tables,
+        compat, crawlers, databases, docs, estimate, keys, landing, operations, queries, query_parquet, rows, sql,
+        tables,
     },
 };
 
@@ -23,11 +25,13 @@ const COMPRESSED_FROM_BYTES: u64 = 1400;
 
 /// The whole HTTP application.
 pub fn router(state: RestState) -> Router {
-    let (routes, document) = documented(state.settings.version);
+    let Documented { closed, open, document } = documented(state.settings.version);
     let fallback = || async { ApiError::from_status(StatusCode::NOT_FOUND).into_response() };
-    routes
-        .merge(docs::routes(&document))
+    closed
         .fallback(fallback)
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .merge(open)
+        .merge(docs::routes(&document))
         .layer(DefaultBodyLimit::max(state.settings.body_limit_bytes))
         .layer(CatchPanicLayer::custom(envelope::panicked))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(WholeText))
@@ -37,11 +41,20 @@ pub fn router(state: RestState) -> Router {
 
 /// The OpenAPI document, as `/openapi.json` serves it.
 pub fn openapi() -> Value {
-    documented(env!("CARGO_PKG_VERSION")).1
+    documented(env!("CARGO_PKG_VERSION")).document
 }
 
-fn documented(version: &str) -> (Router<RestState>, Value) {
-    let (routes, mut document) = OpenApiRouter::with_openapi(base(version))
+/// The routes that the document describes.
+struct Documented {
+    /// For those whom the guard lets in.
+    closed: Router<RestState>,
+    /// For all.
+    open: Router<RestState>,
+    document: Value,
+}
+
+fn documented(version: &str) -> Documented {
+    let (closed, mut document) = OpenApiRouter::with_openapi(base(version))
         .merge(sql::routes())
         .merge(queries::routes())
         .merge(estimate::routes())
@@ -51,11 +64,14 @@ fn documented(version: &str) -> (Router<RestState>, Value) {
         .merge(crawlers::routes())
         .merge(query_parquet::routes())
         .merge(compat::routes())
+        .merge(keys::routes())
         .merge(operations::routes())
         .merge(landing::routes())
         .split_for_parts();
+    let (open, of_open) = operations::open_routes().split_for_parts();
+    document.merge(of_open);
     add_problems(&mut document);
-    (routes, serde_json::to_value(document).unwrap_or_default())
+    Documented { closed, open, document: serde_json::to_value(document).unwrap_or_default() }
 }
 
 /// Answers that are all there and text. Streams compress themselves, chunk by chunk, where they are encoded.

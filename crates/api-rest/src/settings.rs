@@ -19,6 +19,8 @@ pub struct RestSettings {
     pub idle_client: Duration,
     /// For signing page tokens; random at start where not configured. Processes that share clients share it.
     pub token_secret: [u8; 32],
+    /// Whether `/metrics` answers without a key. False by default: an administrator's key is needed once there are keys.
+    pub open_metrics: bool,
     /// The version that `/health`, the landing page and the OpenAPI document name.
     pub version: &'static str,
 }
@@ -31,6 +33,7 @@ impl Default for RestSettings {
             page_rows_max: 10_000,
             idle_client: Duration::from_secs(60),
             token_secret: random_secret(),
+            open_metrics: false,
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -48,6 +51,7 @@ impl fmt::Debug for RestSettings {
             .field("body_limit_bytes", &self.body_limit_bytes)
             .field("page_rows_max", &self.page_rows_max)
             .field("idle_client", &self.idle_client)
+            .field("open_metrics", &self.open_metrics)
             .field("version", &self.version)
             .finish_non_exhaustive()
     }

@@ -1,8 +1,11 @@
 //! Puts the parts together: settings → storage → catalog → access → query service.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use lakebed_access::{Access, Principal, Role};
+use lakebed_access::{Access, Keys, Principal, Role};
 use lakebed_catalog::Catalog;
 use lakebed_query::QueryService;
 use lakebed_storage::{Location, Mode, Storage};
@@ -44,17 +47,31 @@ impl Lake {
         if let Some(lake) = &lake {
             storage.allow(lake, Mode::ReadWrite)?;
         }
-        let settings = catalog_settings(&sources.values)?;
         let catalog = match options.in_memory {
-            true => Catalog::in_memory(storage.clone(), settings, clock.clone()).await?,
-            false => Catalog::open(&dir.join("catalog.sqlite"), storage.clone(), settings, clock.clone()).await?,
+            true => Catalog::in_memory(storage, catalog_settings(&sources.values)?, clock.clone()).await?,
+            false => open_catalog(sources, &dir, storage, &clock).await?,
         };
         let everyone = options.everyone.map_or_else(Principal::local, Principal::anonymous);
-        let access = Access::new(limits(&sources.values)?, everyone, clock.clone());
+        let keys = Keys::open(Arc::new(catalog.clone()), clock.clone()).await?;
+        let access = Access::with_keys(limits(&sources.values)?, everyone, keys, clock.clone());
         let settings = query_settings(&sources.values, &dir, lake)?;
         let query = QueryService::new(settings, catalog, access, clock)?;
         Ok(Self { query, _temporary: temporary })
     }
+}
+
+/// The keys in the data folder, for commands that need nothing else of a lake.
+pub(crate) async fn open_keys(sources: &Sources) -> Result<Keys> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let data = DataSettings::read(&sources.values)?;
+    let (dir, _) = data_dir(&data, false)?;
+    let storage = open_storage(sources, &data, &LakeOptions::default())?;
+    let catalog = open_catalog(sources, &dir, storage, &clock).await?;
+    Keys::open(Arc::new(catalog), clock).await
+}
+
+async fn open_catalog(sources: &Sources, dir: &Path, storage: Storage, clock: &Arc<dyn Clock>) -> Result<Catalog> {
+    Catalog::open(&dir.join("catalog.sqlite"), storage, catalog_settings(&sources.values)?, clock.clone()).await
 }
 
 fn open_storage(sources: &Sources, data: &DataSettings, options: &LakeOptions) -> Result<Storage> {
@@ -71,7 +88,7 @@ fn open_storage(sources: &Sources, data: &DataSettings, options: &LakeOptions) -
 }
 
 fn data_dir(data: &DataSettings, in_memory: bool) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
-    let failed = |path: &std::path::Path, error: std::io::Error| {
+    let failed = |path: &Path, error: std::io::Error| {
         Error::new(ErrorKind::DiskFailed, format!("data folder {} cannot be made: {error}", path.display()))
             .with_hint("Name another with --data-dir.")
             .with_source(error)

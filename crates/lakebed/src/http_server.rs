@@ -2,8 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, extract::ConnectInfo};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -69,8 +74,8 @@ impl HttpServer {
     async fn accept(&self, router: &Router, stop: &CancellationToken, open: &TaskTracker) {
         let Ok(permit) = self.connections.clone().acquire_owned().await else { return };
         match self.listener.accept().await {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), self.header_timeout, stop.clone());
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, router.clone(), self.header_timeout, stop.clone());
                 open.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -84,15 +89,26 @@ impl HttpServer {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, header_timeout: Duration, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    header_timeout: Duration,
+    stop: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let served = tokio::select! {
         served = &mut connection => served,

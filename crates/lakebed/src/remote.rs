@@ -7,23 +7,26 @@ use arrow_ipc::reader::StreamDecoder;
 use futures::StreamExt as _;
 use lakebed_formats::Format;
 use lakebed_types::{DatabaseName, Error, ErrorKind, Estimate, Result, TableEstimate, format_bytes};
-use reqwest::{Client, Response, header};
+use reqwest::{Client, RequestBuilder, Response, header};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{display::Display, progress, settings::parse_duration, writer::Output};
 
+/// The route of the keys.
+const KEYS: &str = "/v1/keys";
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A server's HTTP API.
 pub(crate) struct Server {
     client: Client,
     base: Url,
+    key: Option<String>,
 }
 
 impl Server {
-    /// Reads the URL; asks nothing yet.
-    pub(crate) fn new(url: &str) -> Result<Self> {
+    /// Reads the URL; asks nothing yet. `key` is sent with every request.
+    pub(crate) fn new(url: &str, key: Option<&str>) -> Result<Self> {
         let wrong = || {
             Error::invalid_request(format!("`{url}` is not the URL of a server"))
                 .with_hint("Write it as http://127.0.0.1:8000.")
@@ -34,7 +37,7 @@ impl Server {
         }
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let client = client.map_err(|error| Error::internal("the HTTP client does not start").with_source(error))?;
-        Ok(Self { client, base })
+        Ok(Self { client, base, key: key.map(str::to_owned) })
     }
 
     /// Runs a statement there and writes its result here.
@@ -62,8 +65,7 @@ impl Server {
     /// What a statement would read there.
     pub(crate) async fn estimate(&self, sql: &str, database: &DatabaseName) -> Result<Estimate> {
         let body = json!({ "query": sql, "database": database });
-        let response = self.post("/v1/estimate", &body, Format::Json.media_type()).await?;
-        let answer: Value = response.json().await.map_err(|error| broken(&self.base, error))?;
+        let answer = self.document(self.post("/v1/estimate", &body, Format::Json.media_type()).await?).await?;
         let number = |value: &Value, name: &str| value[name].as_u64().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let table = |value: &Value| TableEstimate {
@@ -86,9 +88,41 @@ impl Server {
         })
     }
 
+    /// Creates a key; the answer holds its text.
+    pub(crate) async fn create_key(&self, body: &Value) -> Result<Value> {
+        self.document(self.post(KEYS, body, Format::Json.media_type()).await?).await
+    }
+
+    /// The keys, as the server lists them.
+    pub(crate) async fn list_keys(&self) -> Result<Value> {
+        self.document(self.send(self.client.get(self.route(KEYS)?)).await?).await
+    }
+
+    /// Revokes a key by id or name.
+    pub(crate) async fn revoke_key(&self, key: &str) -> Result<()> {
+        let mut url = self.route(KEYS)?;
+        // Escapes what a path cannot hold.
+        url.path_segments_mut().map_err(|()| Error::internal("a route has no path"))?.push(key);
+        self.send(self.client.delete(url)).await.map(drop)
+    }
+
+    async fn document(&self, response: Response) -> Result<Value> {
+        response.json().await.map_err(|error| broken(&self.base, error))
+    }
+
     async fn post(&self, path: &str, body: &Value, accept: &str) -> Result<Response> {
-        let url = self.base.join(path).map_err(|error| Error::internal("a route is no URL").with_source(error))?;
-        let request = self.client.post(url).header(header::ACCEPT, accept).json(body);
+        self.send(self.client.post(self.route(path)?).header(header::ACCEPT, accept).json(body)).await
+    }
+
+    fn route(&self, path: &str) -> Result<Url> {
+        self.base.join(path).map_err(|error| Error::internal("a route is no URL").with_source(error))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let request = match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        };
         let response = request.send().await.map_err(|error| {
             Error::new(ErrorKind::Unavailable, format!("no answer from {}", self.base))
                 .with_hint("Is the server running there? Start one with `lakebed serve`.")
@@ -106,6 +140,9 @@ async fn problem(response: Response) -> Error {
     let message = document["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
     let error = Error::new(kind, message);
     match document["hint"].as_str() {
+        Some(_) if kind == ErrorKind::Unauthenticated => {
+            error.with_hint("Set LAKEBED_CLIENT_KEY to a key of that server, or pass it with --key.")
+        }
         Some(hint) => error.with_hint(hint),
         None => error,
     }

@@ -6,7 +6,7 @@ use lakebed_catalog::CreateTable;
 use lakebed_storage::Mode;
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, TableName};
 
-use crate::{resolve, service::Engine, system, table_rows::status};
+use crate::{service::Engine, system, table_rows::status};
 
 /// One change of the catalog, fully checked.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(crate) enum Change {
 /// Makes the change. One row with a status.
 pub(crate) async fn apply(engine: &Engine, who: &Principal, change: Change) -> Result<RecordBatch> {
     let catalog = &engine.catalog;
-    check_name(who, &change)?;
+    check_database(&change)?;
     match change {
         Change::CreateDatabase { name, if_not_exists, comment } => {
             catalog.create_database(&name, if_not_exists, comment.as_deref()).await?;
@@ -39,6 +39,13 @@ pub(crate) async fn apply(engine: &Engine, who: &Principal, change: Change) -> R
         }
         Change::DropTable { name, if_exists, view } => {
             let what = if view { "view" } else { "table" };
+            match catalog.seen_by(who).table(&name).await {
+                Ok(_) => {}
+                Err(error) if if_exists && is_not_found(&error) => {
+                    return status(format!("there was no {what} {name}"));
+                }
+                Err(error) => return Err(error),
+            }
             match catalog.drop_table(&name, if_exists, view).await? {
                 true => status(format!("dropped {what} {name}")),
                 false => status(format!("there was no {what} {name}")),
@@ -51,21 +58,33 @@ pub(crate) async fn apply(engine: &Engine, who: &Principal, change: Change) -> R
     }
 }
 
-/// The names that the server keeps for itself are nobody's, and what one may not see one cannot change.
-fn check_name(who: &Principal, change: &Change) -> Result<()> {
-    let (database, table) = match change {
-        Change::CreateDatabase { name, .. } | Change::DropDatabase { name, .. } => (name, None),
-        Change::CreateTable(request) => (request.name.database(), Some(&request.name)),
-        Change::DropTable { name, .. } | Change::CreateView { name, .. } => (name.database(), Some(name)),
+/// The names that the server keeps for itself are nobody's.
+fn check_database(change: &Change) -> Result<()> {
+    let database = match change {
+        Change::CreateDatabase { name, .. } | Change::DropDatabase { name, .. } => name,
+        Change::CreateTable(request) => request.name.database(),
+        Change::DropTable { name, .. } | Change::CreateView { name, .. } => name.database(),
     };
-    if system::is_system(database) {
-        return Err(Error::new(ErrorKind::PermissionDenied, format!("database {database} belongs to the server")));
+    match system::is_system(database) {
+        true => Err(Error::new(ErrorKind::PermissionDenied, format!("database {database} belongs to the server"))),
+        false => Ok(()),
     }
-    match table {
-        _ if !who.can_see_database(database) => {
-            Err(Error::new(ErrorKind::DatabaseNotFound, format!("there is no database {database}")))
+}
+
+fn is_not_found(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::TableNotFound | ErrorKind::DatabaseNotFound)
+}
+
+impl Change {
+    /// What is done, for the audit log: `drop table` and its name.
+    pub(crate) fn description(&self) -> (&'static str, String) {
+        match self {
+            Change::CreateDatabase { name, .. } => ("create database", name.to_string()),
+            Change::DropDatabase { name, .. } => ("drop database", name.to_string()),
+            Change::CreateTable(request) => ("create table", request.name.to_string()),
+            Change::DropTable { name, view: false, .. } => ("drop table", name.to_string()),
+            Change::DropTable { name, .. } => ("drop view", name.to_string()),
+            Change::CreateView { name, .. } => ("create view", name.to_string()),
         }
-        Some(name) if !who.can_see_table(name) => Err(resolve::not_there(name)),
-        _ => Ok(()),
     }
 }

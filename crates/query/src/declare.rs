@@ -18,7 +18,7 @@ use crate::{
     error::from_engine,
     plan::RowsPlan,
     prepare::Preparation,
-    resolve::{self, table_name},
+    resolve::table_name,
     service::Engine,
     sql::{self, Ast, QualifiedName},
     system,
@@ -64,6 +64,7 @@ fn unsupported(what: &str, hint: &str) -> Error {
 }
 
 fn external_table(preparation: &Preparation<'_>, table: sql::CreateExternalTable) -> Result<CreateTable> {
+    preparation.who.may_use_paths("declare tables over files")?;
     let location = Location::parse(&table.location)?;
     preparation.engine.catalog.storage().check(&location, Mode::Read)?;
     let kind = table.format.as_deref().map(file_kind).transpose()?;
@@ -186,6 +187,11 @@ pub(crate) async fn new_table(preparation: &Preparation<'_>, table: &sql::Create
         ));
     }
     check_table_clauses(table)?;
+    preparation.who.may_create_table(&name)?;
+    if table.location.is_some() {
+        preparation.who.may_use_paths("choose where a table is written")?;
+    }
+    let seen = engine.catalog.seen_by(preparation.who);
     let location = match (&table.location, &engine.settings.lake) {
         (Some(location), _) => Location::parse(&format!("{}/", location.trim_end_matches('/')))?,
         (None, Some(lake)) => lake.clone(),
@@ -195,8 +201,8 @@ pub(crate) async fn new_table(preparation: &Preparation<'_>, table: &sql::Create
         }
     };
     engine.catalog.storage().check(&location, Mode::ReadWrite)?;
-    engine.catalog.database(name.database()).await?;
-    match engine.catalog.table(&name).await {
+    seen.database(name.database()).await?;
+    match seen.table(&name).await {
         Ok(_) if table.if_not_exists => return Ok(None),
         Ok(_) if !table.or_replace => {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table {name} already"))
@@ -225,7 +231,8 @@ fn check_table_clauses(table: &sql::CreateTableAs) -> Result<()> {
 /// The work of `CREATE VIEW`.
 pub(crate) async fn create_view(preparation: &Preparation<'_>, view: sql::CreateView, rows: &RowsPlan) -> Result<Work> {
     let name = table_name(&view.name, &preparation.options.database)?;
-    let exists = match preparation.engine.catalog.table(&name).await {
+    preparation.who.may_create_table(&name)?;
+    let exists = match preparation.engine.catalog.seen_by(preparation.who).table(&name).await {
         Ok(table) => Some(table),
         Err(error) if error.kind() == ErrorKind::TableNotFound => None,
         Err(error) => return Err(error),
@@ -271,10 +278,7 @@ impl Insert {
         columns: Vec<String>,
     ) -> Result<Self> {
         let name = table_name(table, &preparation.options.database)?;
-        if !preparation.who.can_see_table(&name) {
-            return Err(resolve::not_there(&name));
-        }
-        let table = preparation.engine.catalog.table(&name).await?;
+        let table = preparation.engine.catalog.seen_by(preparation.who).table(&name).await?;
         let lake = preparation.engine.settings.lake.as_ref();
         match table.kind {
             TableKind::Files { location, kind: FileKind::Parquet, partition_columns, .. }

@@ -18,7 +18,6 @@ use crate::{
     session::Resources,
     show::{self, Shown},
     sql::{self, Ast, Describe, Statement},
-    system::Seen,
     table_rows::{row_count, row_count_schema, status, status_schema},
     work::Work,
 };
@@ -128,6 +127,7 @@ impl Preparation<'_> {
             }
             Ast::Set { name, value } => set(&name, &value),
             Ast::CopyTo(copy) => {
+                self.who.may_use_paths("copy rows to files")?;
                 let target = declare::copy_target(self.engine, &copy)?;
                 let rows = self.rows(*copy.source, resolved, database).await?;
                 Ok((declare::write(rows, target), row_count_schema()))
@@ -183,7 +183,7 @@ impl Preparation<'_> {
 
     fn shown<'b>(&'b self, database: &'b DatabaseName) -> Shown<'b> {
         Shown {
-            seen: Seen { catalog: &self.engine.catalog, who: self.who },
+            seen: self.engine.catalog.seen_by(self.who),
             sessions: &self.engine.sessions,
             settings: &self.engine.settings,
             database,

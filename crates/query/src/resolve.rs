@@ -130,10 +130,7 @@ impl<'a> Resolver<'a> {
             resolved.add(name.database().as_str(), name.table(), provider.schema(), provider);
             return Ok(());
         }
-        if !self.who.can_see_table(&name) {
-            return Err(not_there(&name));
-        }
-        let table = self.engine.catalog.table(&name).await?;
+        let table = self.engine.catalog.seen_by(self.who).table(&name).await?;
         match table.kind {
             TableKind::Files { .. } => {
                 let snapshot = self.engine.catalog.snapshot(&name).await?;
@@ -150,6 +147,7 @@ impl<'a> Resolver<'a> {
     }
 
     async fn add_location(self, resolved: &mut Resolved, location: &LocationRef) -> Result<()> {
+        self.who.may_use_paths("read files by their paths")?;
         let kind = location.function.and_then(file_kind);
         let limit = self.engine.settings.sql.files_per_query;
         let storage = self.engine.catalog.storage();
@@ -172,6 +170,17 @@ impl<'a> Resolver<'a> {
         resolved.snapshots.push((label.clone(), snapshot.version().to_owned()));
         resolved.read.push(ReadTable { label, provider: provider.clone(), snapshot: Some(snapshot) });
         Ok(provider)
+    }
+
+    /// The error for a view that cannot be read: for who does not see everything, without the names that the view uses.
+    fn hide(self, error: Error) -> Error {
+        use ErrorKind as K;
+        let tells = matches!(error.kind(), K::TableNotFound | K::DatabaseNotFound | K::PermissionDenied);
+        match tells && !self.who.sees_everything() {
+            true => Error::new(K::PermissionDenied, format!("`{}` may not see all that it reads", self.who.name()))
+                .with_hint("Ask for grants of the tables that the view reads."),
+            false => error,
+        }
     }
 
     /// A stored query as a table. What it reads becomes part of what the statement reads.
@@ -198,7 +207,8 @@ impl<'a> Resolver<'a> {
                 return Err(of_view(Error::new(ErrorKind::InvalidQuery, "its stored text is not a query")));
             }
             let here = Resolver { database: name.database(), ..self };
-            let inner = here.resolve_below(&statement.references, &views).await.map_err(of_view)?;
+            let inner = here.resolve_below(&statement.references, &views).await;
+            let inner = inner.map_err(|error| self.hide(error)).map_err(of_view)?;
             let state = self.engine.sessions.state(self.resources, name.database(), &inner.named)?;
             let (exact, spelling) = (inner.exact_names(), inner.spelling());
             resolved.read.extend(inner.read);
@@ -254,10 +264,6 @@ pub(crate) fn table_name(name: &QualifiedName, database: &DatabaseName) -> Resul
             .with_hint("Name tables as `table` or `database.table`."));
     }
     name.resolve(database)
-}
-
-pub(crate) fn not_there(name: &TableName) -> Error {
-    Error::new(ErrorKind::TableNotFound, format!("there is no table {name}"))
 }
 
 /// JSON comes in two kinds; which one a file is, it says itself.

@@ -5,9 +5,9 @@ use arrow::{
     compute::{filter_record_batch, kernels::comparison::like},
     datatypes::Schema,
 };
-use lakebed_catalog::{Table, TableKind};
+use lakebed_catalog::{Seen, Table, TableKind};
 use lakebed_tables::FileKind;
-use lakebed_types::{DatabaseName, Error, ErrorKind, Result, TableName, sql_type_name};
+use lakebed_types::{DatabaseName, Error, ErrorKind, Result, sql_type_name};
 
 use crate::{
     error::from_arrow,
@@ -15,7 +15,7 @@ use crate::{
     session::Sessions,
     settings::QuerySettings,
     sql::{QualifiedName, Show, quote_identifier, quote_literal},
-    system::{Seen, partition_label},
+    system::partition_label,
     table_rows::Columns,
 };
 
@@ -53,13 +53,7 @@ impl Shown<'_> {
     }
 
     async fn table(&self, name: &QualifiedName) -> Result<Table> {
-        let name = resolve::table_name(name, self.database)?;
-        self.visible(&name)?;
-        self.seen.catalog.table(&name).await
-    }
-
-    fn visible(&self, name: &TableName) -> Result<()> {
-        if self.seen.who.can_see_table(name) { Ok(()) } else { Err(resolve::not_there(name)) }
+        self.seen.table(&resolve::table_name(name, self.database)?).await
     }
 
     async fn databases(&self) -> Result<RecordBatch> {
@@ -72,7 +66,7 @@ impl Shown<'_> {
 
     async fn tables(&self, database: Option<String>, views_only: bool) -> Result<RecordBatch> {
         let database = database.map_or_else(|| Ok(self.database.clone()), |name| DatabaseName::new(&name))?;
-        let mut tables = self.seen.tables_of(&database).await?;
+        let mut tables = self.seen.tables(&database).await?;
         tables.retain(|table| !views_only || is_view(table));
         let kind = |table: &Table| if is_view(table) { "view" } else { "table" }.to_owned();
         Columns::default()
@@ -90,7 +84,7 @@ impl Shown<'_> {
                 return Err(Error::new(ErrorKind::InvalidQuery, format!("{} has no partitions", table.name)));
             }
         };
-        let partitions = self.seen.catalog.partitions(&table.name).await?;
+        let partitions = self.seen.catalog().partitions(&table.name).await?;
         let names = || columns.iter().map(String::as_str);
         Columns::default()
             .text("partition", partitions.iter().map(|partition| partition_label(names(), &partition.values)))
@@ -137,6 +131,11 @@ impl Shown<'_> {
 
     async fn create_text(&self, name: &QualifiedName) -> Result<RecordBatch> {
         let table = self.table(name).await?;
+        if is_view(&table) && self.seen.view_text(&table).is_none() {
+            let text = format!("`{}` may not read the text of view {}", self.seen.who().name(), table.name);
+            return Err(Error::new(ErrorKind::PermissionDenied, text)
+                .with_hint("It may name what is hidden; a key without grants is needed."));
+        }
         Columns::default().text("statement", std::iter::once(statement_of(&table))).finish()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use lakebed_access::Principal;
+use lakebed_access::{Principal, audit};
 use lakebed_types::Result;
 use tokio::sync::oneshot;
 
@@ -15,7 +15,6 @@ use crate::{
     prepared::PreparedQuery,
     run::Sink,
     service::Engine,
-    stats::StatsHandle,
     write::{self, Write},
 };
 
@@ -57,18 +56,19 @@ pub(crate) async fn produce(
             deliver(batches, &sink).await
         }
         Work::Analyze(plan) => deliver(vec![explain::analyze(engine, *plan, stats).await?], &sink).await,
-        Work::Write(work) => deliver(vec![write_counted(engine, *work, stats, prepared.id).await?], &sink).await,
-        Work::Change(change) => deliver(vec![change::apply(&engine, &who, *change).await?], &sink).await,
+        Work::Write(work) => {
+            let (action, object) = work.target.description();
+            let count = write::run(engine, *work, stats, prepared.id).await?;
+            audit::changed(&who, action, &object);
+            deliver(vec![count], &sink).await
+        }
+        Work::Change(change) => {
+            let (action, object) = change.description();
+            let status = change::apply(&engine, &who, *change).await?;
+            audit::changed(&who, action, &object);
+            deliver(vec![status], &sink).await
+        }
     }
-}
-
-async fn write_counted(
-    engine: Arc<Engine>,
-    work: Write,
-    stats: StatsHandle,
-    id: lakebed_types::QueryId,
-) -> Result<RecordBatch> {
-    write::run(engine, work, stats, id).await
 }
 
 async fn deliver(batches: Vec<RecordBatch>, sink: &Sink) -> Result<()> {

@@ -31,6 +31,17 @@ pub(crate) enum Target {
     Append { name: TableName, folder: Location },
 }
 
+impl Target {
+    /// What is done, for the audit log: `insert` and the table's name.
+    pub(crate) fn description(&self) -> (&'static str, String) {
+        match self {
+            Target::NewTable { name, .. } => ("create table", name.to_string()),
+            Target::File { location, .. } => ("copy to", location.to_string()),
+            Target::Append { name, .. } => ("insert", name.to_string()),
+        }
+    }
+}
+
 /// Runs the query into its files. One row with the number of rows written. On an error nothing is left behind.
 pub(crate) async fn run(engine: Arc<Engine>, write: Write, stats: StatsHandle, id: QueryId) -> Result<RecordBatch> {
     let rows = Rows::open(engine.clone(), write.rows, stats).await?;

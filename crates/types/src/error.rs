@@ -46,7 +46,7 @@ error_kinds! {
     DatabaseNotFound = "database_not_found",
     /// No such table or view, as this principal sees the catalog.
     TableNotFound = "table_not_found",
-    /// No such query, crawler, run or page.
+    /// No such query, crawler, run, key or page.
     NotFound = "not_found",
     /// The name is taken.
     AlreadyExists = "already_exists",
@@ -62,6 +62,8 @@ error_kinds! {
     Unsupported = "unsupported",
     /// No credentials, or wrong ones.
     Unauthenticated = "unauthenticated",
+    /// Wrong credentials, after too many wrong ones in a short time.
+    TooManyLogins = "too_many_logins",
     /// The principal may not do this.
     PermissionDenied = "permission_denied",
     /// A path or URL outside the configured locations.

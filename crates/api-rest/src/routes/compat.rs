@@ -4,7 +4,7 @@
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use lakebed_access::Principal;
-use lakebed_catalog::{Table, TableKind};
+use lakebed_catalog::TableKind;
 use lakebed_formats::{Format, Numbers};
 use lakebed_query::PreparedQuery;
 use lakebed_types::{DatabaseName, Error, ErrorKind, QueryStatistics, Result, TableName};
@@ -18,9 +18,9 @@ use crate::{
     compress::Coding,
     error::ApiResult,
     execute::run,
-    extract::{Caller, Json, Path, Query, visible_database},
+    extract::{Caller, Json, Path, Query},
     negotiate::Delivery,
-    routes::{json_answer, tables::visible_tables},
+    routes::json_answer,
     statement::Statement,
     stream::{Document, Ended},
     wire::{Column, columns},
@@ -204,12 +204,12 @@ async fn metadata(
 ) -> ApiResult<Response> {
     let started = state.clock.instant();
     let catalog = state.query.catalog();
+    let (seen, default) = (catalog.seen_by(&who), DatabaseName::default_database());
     let table = match query.table {
-        Some(name) => visible(&state, &who, &name, &DatabaseName::default_database()).await?,
+        Some(name) => seen.table(&TableName::parse(&name, &default)?).await?,
         None => {
-            let tables = visible_tables(catalog, &who, &DatabaseName::default_database()).await?;
             let none = || Error::new(ErrorKind::TableNotFound, "the database `default` has no table");
-            tables.into_iter().next().ok_or_else(none)?
+            seen.tables(&default).await?.into_iter().next().ok_or_else(none)?
         }
     };
     let s3_url = match &table.kind {
@@ -232,14 +232,6 @@ async fn metadata(
     }))
 }
 
-async fn visible(state: &RestState, who: &Principal, name: &str, database: &DatabaseName) -> Result<Table> {
-    let name = TableName::parse(name, database)?;
-    match who.can_see_database(name.database()) && who.can_see_table(&name) {
-        true => state.query.catalog().table(&name).await,
-        false => Err(Error::new(ErrorKind::TableNotFound, format!("there is no table `{name}`"))),
-    }
-}
-
 /// Which database.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -251,8 +243,8 @@ struct DatabaseQuery {
 }
 
 impl DatabaseQuery {
-    fn visible(&self, who: &Principal) -> ApiResult<DatabaseName> {
-        visible_database(who, self.database.as_deref().unwrap_or(DatabaseName::default_database().as_str()))
+    fn name(&self) -> Result<DatabaseName> {
+        self.database.as_deref().map_or_else(|| Ok(DatabaseName::default_database()), DatabaseName::new)
     }
 }
 
@@ -273,9 +265,7 @@ async fn api_tables(
     Caller(who): Caller,
     Query(query): Query<DatabaseQuery>,
 ) -> ApiResult<Response> {
-    let database = query.visible(&who)?;
-    state.query.catalog().database(&database).await?;
-    let tables = visible_tables(state.query.catalog(), &who, &database).await?;
+    let tables = state.query.catalog().seen_by(&who).tables(&query.name()?).await?;
     let tables = tables.into_iter().map(|table| table.name.table().to_owned()).collect();
     Ok(json_answer(&TableNames { tables }))
 }
@@ -298,7 +288,8 @@ async fn api_schema(
     Path(table): Path<String>,
     Query(query): Query<DatabaseQuery>,
 ) -> ApiResult<Response> {
-    let table = visible(&state, &who, &table, &query.visible(&who)?).await?;
+    let name = TableName::parse(&table, &query.name()?)?;
+    let table = state.query.catalog().seen_by(&who).table(&name).await?;
     let partitions = match &table.kind {
         TableKind::Files { partition_columns, .. } => partition_columns.as_slice(),
         TableKind::View { .. } => &[],

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lakebed_access::{AdmitOptions, Admitted, Role};
+use lakebed_access::{AdmitOptions, Admitted, Role, audit};
 use lakebed_catalog::{Catalog, Change, CrawlReport, CrawlRequest, Crawler, Outcome, ReportEntry, RunState};
 use lakebed_storage::{Location, Mode};
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result};
@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     RestState,
     error::ApiResult,
-    extract::{Caller, Json, OptionalJson, Path, Query, visible_database},
+    extract::{Caller, Json, OptionalJson, Path, Query},
     routes::{json_answer, json_with_status, page_rows},
 };
 
@@ -74,8 +74,7 @@ struct CrawlerList {
     responses((status = 200, description = "The crawlers, by name", body = CrawlerList))
 )]
 async fn list_crawlers(State(state): State<RestState>, Caller(who): Caller) -> ApiResult<Response> {
-    let mut crawlers = state.query.catalog().crawlers().await?;
-    crawlers.retain(|crawler| who.can_see_database(&crawler.database));
+    let crawlers = state.query.catalog().seen_by(&who).crawlers().await?;
     Ok(json_answer(&CrawlerList { crawlers: crawlers.into_iter().map(CrawlerAnswer::from).collect() }))
 }
 
@@ -90,15 +89,7 @@ async fn get_crawler(
     Caller(who): Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Response> {
-    Ok(json_answer(&CrawlerAnswer::from(visible_crawler(state.query.catalog(), &who, &name).await?)))
-}
-
-async fn visible_crawler(catalog: &Catalog, who: &lakebed_access::Principal, name: &str) -> Result<Crawler> {
-    let crawler = catalog.crawler(name).await?;
-    match who.can_see_database(&crawler.database) {
-        true => Ok(crawler),
-        false => Err(Error::new(ErrorKind::NotFound, format!("there is no crawler `{}`", name.escape_debug()))),
-    }
+    Ok(json_answer(&CrawlerAnswer::from(state.query.catalog().seen_by(&who).crawler(&name).await?)))
 }
 
 /// A crawler to create.
@@ -126,13 +117,14 @@ async fn create_crawler(
     Json(body): Json<CrawlerBody>,
 ) -> ApiResult<Response> {
     who.require(Role::Write, "create a crawler")?;
+    who.may_use_paths("create a crawler")?;
     if name.trim().is_empty() || name.len() > MAX_NAME_BYTES || name.contains(char::is_control) {
         let error = Error::invalid_request("this is not a name for a crawler");
         return Err(error.with_hint("Names have 1 to 255 bytes, without control characters.").into());
     }
     let catalog = state.query.catalog();
     let database = match body.database {
-        Some(name) => visible_database(&who, &name)?,
+        Some(name) => DatabaseName::new(&name)?,
         None => DatabaseName::default_database(),
     };
     catalog.database(&database).await?;
@@ -140,6 +132,7 @@ async fn create_crawler(
     catalog.storage().check(&location, Mode::Read)?;
     let crawler = Crawler { name, location, database, created: state.clock.now() };
     catalog.create_crawler(&crawler).await?;
+    audit::changed(&who, "create crawler", &crawler.name);
     Ok(json_with_status(StatusCode::CREATED, &CrawlerAnswer::from(crawler)))
 }
 
@@ -155,8 +148,9 @@ async fn drop_crawler(
     Path(name): Path<String>,
 ) -> ApiResult<Response> {
     who.require(Role::Write, "drop a crawler")?;
-    let crawler = visible_crawler(state.query.catalog(), &who, &name).await?;
-    state.query.catalog().drop_crawler(&crawler.name).await?;
+    who.may_use_paths("drop a crawler")?;
+    state.query.catalog().drop_crawler(&name).await?;
+    audit::changed(&who, "drop crawler", &name);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -281,7 +275,7 @@ async fn list_runs(
     Query(query): Query<RunsQuery>,
 ) -> ApiResult<Response> {
     let limit = page_rows(&state, query.limit, RUNS)?;
-    let crawler = visible_crawler(state.query.catalog(), &who, &name).await?;
+    let crawler = state.query.catalog().seen_by(&who).crawler(&name).await?;
     let runs = state.query.catalog().runs(Some(&crawler.name), limit).await?;
     Ok(json_answer(&RunList { runs: runs.into_iter().map(RunAnswer::from).collect() }))
 }
@@ -300,7 +294,7 @@ async fn get_run(
     Caller(who): Caller,
     Path((name, id)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    let crawler = visible_crawler(state.query.catalog(), &who, &name).await?;
+    let crawler = state.query.catalog().seen_by(&who).crawler(&name).await?;
     let run = state.query.catalog().run(&id).await?;
     if run.crawler != crawler.name {
         let message = format!("crawler `{}` has no run `{}`", crawler.name.escape_debug(), id.escape_debug());
@@ -350,8 +344,9 @@ async fn start_run(
     OptionalJson(body): OptionalJson<RunBody>,
 ) -> ApiResult<Response> {
     who.require(Role::Write, "run a crawler")?;
+    who.may_use_paths("run a crawler")?;
     let catalog = state.query.catalog().clone();
-    let crawler = visible_crawler(&catalog, &who, &name).await?;
+    let crawler = catalog.crawler(&name).await?;
     let admitted = state.query.access().admit(&who, &AdmitOptions { timeout: None, background: true }).await?;
     let request = CrawlRequest {
         crawler: crawler.name,
@@ -363,6 +358,7 @@ async fn start_run(
     if body.dry_run {
         return Ok(json_answer(&RunAnswer::from(crawl(catalog, request, admitted).await?)));
     }
+    audit::changed(&who, "run crawler", &name);
     let wait = Duration::from_millis(body.wait_ms.unwrap_or(WAIT_MS).min(WAIT_MS_MAX));
     // On a task of its own: a client that goes away does not end the run.
     let mut run = tokio::spawn(crawl(catalog, request, admitted));

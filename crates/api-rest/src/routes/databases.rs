@@ -6,8 +6,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
+use lakebed_access::audit;
 use lakebed_catalog::Database;
-use lakebed_types::{ErrorKind, StatementKind};
+use lakebed_types::{DatabaseName, ErrorKind, StatementKind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     RestState,
     error::ApiResult,
-    extract::{Caller, OptionalJson, Path, Query, visible_database},
+    extract::{Caller, OptionalJson, Path, Query},
     routes::{json_answer, json_with_status},
 };
 
@@ -57,8 +58,7 @@ struct DatabaseList {
     responses((status = 200, description = "The databases, by name", body = DatabaseList))
 )]
 async fn list_databases(State(state): State<RestState>, Caller(who): Caller) -> ApiResult<Response> {
-    let mut databases = state.query.catalog().databases().await?;
-    databases.retain(|database| who.can_see_database(&database.name));
+    let databases = state.query.catalog().seen_by(&who).databases().await?;
     Ok(json_answer(&DatabaseList { databases: databases.into_iter().map(DatabaseAnswer::from).collect() }))
 }
 
@@ -73,7 +73,7 @@ async fn get_database(
     Caller(who): Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Response> {
-    let database = state.query.catalog().database(&visible_database(&who, &name)?).await?;
+    let database = state.query.catalog().seen_by(&who).database(&DatabaseName::new(&name)?).await?;
     Ok(json_answer(&DatabaseAnswer::from(database)))
 }
 
@@ -101,10 +101,13 @@ async fn create_database(
     OptionalJson(body): OptionalJson<CreateDatabase>,
 ) -> ApiResult<Response> {
     who.may_run(StatementKind::CreateDatabase)?;
-    let name = visible_database(&who, &name)?;
+    let name = DatabaseName::new(&name)?;
     let catalog = state.query.catalog();
     let status = match catalog.create_database(&name, false, body.comment.as_deref()).await {
-        Ok(()) => StatusCode::CREATED,
+        Ok(()) => {
+            audit::changed(&who, "create database", &name);
+            StatusCode::CREATED
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => StatusCode::OK,
         Err(error) => return Err(error.into()),
     };
@@ -135,6 +138,8 @@ async fn drop_database(
     Query(query): Query<DropDatabase>,
 ) -> ApiResult<Response> {
     who.may_run(StatementKind::DropDatabase)?;
-    state.query.catalog().drop_database(&visible_database(&who, &name)?, false, query.cascade).await?;
+    let name = DatabaseName::new(&name)?;
+    state.query.catalog().drop_database(&name, false, query.cascade).await?;
+    audit::changed(&who, "drop database", &name);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

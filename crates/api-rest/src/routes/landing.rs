@@ -18,10 +18,7 @@ use crate::{
     error::ApiResult,
     extract::Caller,
     negotiate::joined,
-    routes::{
-        json_answer,
-        tables::{TableSummary, visible_tables},
-    },
+    routes::{json_answer, tables::TableSummary},
 };
 
 const PAGE: &str = include_str!("landing.html");
@@ -65,13 +62,8 @@ async fn landing(State(state): State<RestState>, Caller(who): Caller, headers: H
     if joined(&headers, header::ACCEPT).is_some_and(|accept| accept.contains("text/html")) {
         return Ok(page());
     }
-    let catalog = state.query.catalog();
-    let mut tables = Vec::new();
-    for database in catalog.databases().await? {
-        if who.can_see_database(&database.name) {
-            tables.extend(visible_tables(catalog, &who, &database.name).await?.iter().map(TableSummary::from));
-        }
-    }
+    let tables = state.query.catalog().seen_by(&who).all_tables().await?;
+    let tables = tables.iter().map(TableSummary::from).collect();
     let mut response = json_answer(&Overview { version: state.settings.version, tables });
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)

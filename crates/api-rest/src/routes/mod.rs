@@ -5,6 +5,7 @@ pub(crate) mod crawlers;
 pub(crate) mod databases;
 pub(crate) mod docs;
 pub(crate) mod estimate;
+pub(crate) mod keys;
 pub(crate) mod landing;
 pub(crate) mod operations;
 pub(crate) mod queries;

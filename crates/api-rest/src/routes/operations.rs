@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use lakebed_access::{Principal, Role};
 use lakebed_types::{Error, ErrorKind};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,8 +16,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{RestState, error::ApiResult, routes::json_answer};
 
+/// The path of the metrics, which the operator may open to all.
+pub(crate) const METRICS: &str = "/metrics";
+
+/// Open to all: they say nothing of the data.
+pub(crate) fn open_routes() -> OpenApiRouter<RestState> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
+}
+
 pub(crate) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(metrics))
+    OpenApiRouter::new().routes(routes!(metrics))
 }
 
 /// The process lives.
@@ -33,7 +43,7 @@ struct Health {
 
 /// Says that the process lives, and how busy it is.
 #[utoipa::path(
-    get, path = "/health", tag = "operations", operation_id = "health",
+    get, path = "/health", tag = "operations", operation_id = "health", security(()),
     responses((status = 200, description = "It lives", body = Health))
 )]
 async fn health(State(state): State<RestState>) -> Response {
@@ -52,7 +62,7 @@ fn busy(state: &RestState) -> Health {
 
 /// Says whether new requests should come here: 503 while starting and while draining.
 #[utoipa::path(
-    get, path = "/ready", tag = "operations", operation_id = "ready",
+    get, path = "/ready", tag = "operations", operation_id = "ready", security(()),
     responses((status = 200, description = "It takes requests", body = Health))
 )]
 async fn ready(State(state): State<RestState>) -> ApiResult<Response> {
@@ -66,16 +76,23 @@ async fn ready(State(state): State<RestState>) -> ApiResult<Response> {
 }
 
 /// Metrics in Prometheus' text format.
+///
+/// Once there are keys, for administrators, unless the server's setting `server.open_metrics` opens them to all.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
 )]
-async fn metrics(State(state): State<RestState>) -> Response {
+async fn metrics(State(state): State<RestState>, who: Option<Extension<Principal>>) -> ApiResult<Response> {
+    if let Some(Extension(who)) = who
+        && state.query.access().keys().are_required()
+    {
+        who.require(Role::Admin, "read metrics")?;
+    }
     metrics::gauge!("lakebed_queries_running").set(state.query.access().running() as f64);
     metrics::gauge!("lakebed_queries_queued").set(state.query.access().queued() as f64);
     metrics::gauge!("lakebed_memory_reserved_bytes").set(state.query.memory_reserved() as f64);
     let mut response = state.prometheus.render().into_response();
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
+    Ok(response)
 }

@@ -65,6 +65,7 @@ async fn query_parquet(
     Caller(who): Caller,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> ApiResult<Response> {
+    who.may_use_paths("read files by their paths")?;
     let Some(template) = &state.settings.parquet_pages else {
         let error = Error::new(ErrorKind::NotFound, "this server has no template for /query-parquet");
         return Err(error.with_hint("Start it with `--parquet-pages TEMPLATE`.").into());

@@ -13,7 +13,7 @@ use crate::{
     RestState,
     error::{ApiError, ApiResult},
     execute::{put_statistics, run, with_id},
-    extract::{Caller, Path, Query, visible_table},
+    extract::{Caller, Path, Query, table_name},
     negotiate::Delivery,
     routes::page_rows,
     statement::SOURCE,
@@ -102,7 +102,7 @@ async fn get_rows(
     Query(query): Query<RowsQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let name = visible_table(&who, &database, &table)?;
+    let name = table_name(&database, &table)?;
     let delivery = Delivery::negotiate(&headers, query.format.as_deref(), query.numbers.as_deref())?;
     let rows = page_rows(&state, query.limit, ROWS)?;
     let subject = subject(&name, &query);

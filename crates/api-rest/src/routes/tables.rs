@@ -9,10 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lakebed_access::Principal;
-use lakebed_catalog::{Catalog, CreateTable, Freshness, Table, TableKind};
+use lakebed_access::audit;
+use lakebed_catalog::{CreateTable, Freshness, Seen, Table, TableKind};
 use lakebed_storage::{Location, Mode};
-use lakebed_types::{Error, ErrorKind, Result, StatementKind, TableName, parse_sql_type};
+use lakebed_types::{DatabaseName, Error, ErrorKind, Result, StatementKind, TableName, parse_sql_type};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     RestState,
     error::ApiResult,
-    extract::{Caller, Json, Path, Query, visible_database, visible_table},
+    extract::{Caller, Json, Path, Query, table_name},
     routes::{json_answer, json_with_status},
     wire::{Column, columns},
 };
@@ -99,7 +99,7 @@ struct TableAnswer {
     /// The version of the list of files that a query would read now. Changes when a file does.
     snapshot: Option<String>,
     freshness: Option<FreshnessAnswer>,
-    /// The query behind a view.
+    /// The query behind a view; null for a key with grants, because it may name what is hidden.
     sql: Option<String>,
     created: DateTime<Utc>,
     changed: DateTime<Utc>,
@@ -146,21 +146,8 @@ async fn list_tables(
     Caller(who): Caller,
     Path(database): Path<String>,
 ) -> ApiResult<Response> {
-    let database = visible_database(&who, &database)?;
-    state.query.catalog().database(&database).await?;
-    let tables = visible_tables(state.query.catalog(), &who, &database).await?;
+    let tables = state.query.catalog().seen_by(&who).tables(&DatabaseName::new(&database)?).await?;
     Ok(json_answer(&TableList { tables: tables.iter().map(TableSummary::from).collect() }))
-}
-
-/// The tables of a database that a principal may see.
-pub(crate) async fn visible_tables(
-    catalog: &Catalog,
-    who: &Principal,
-    database: &lakebed_types::DatabaseName,
-) -> Result<Vec<Table>> {
-    let mut tables = catalog.tables(database).await?;
-    tables.retain(|table| who.can_see_table(&table.name));
-    Ok(tables)
 }
 
 /// Describes a table: schema, partitions, snapshot, freshness, warnings.
@@ -177,28 +164,30 @@ async fn get_table(
     Caller(who): Caller,
     Path((database, table)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    let name = visible_table(&who, &database, &table)?;
-    Ok(json_answer(&describe(state.query.catalog(), &name).await?))
+    let name = table_name(&database, &table)?;
+    Ok(json_answer(&describe(state.query.catalog().seen_by(&who), &name).await?))
 }
 
-async fn describe(catalog: &Catalog, name: &TableName) -> Result<TableAnswer> {
+async fn describe(seen: Seen<'_>, name: &TableName) -> Result<TableAnswer> {
+    let catalog = seen.catalog();
     // The snapshot first: it may look at the location, and the table then tells what that look found.
-    let snapshot = match catalog.table(name).await?.kind {
+    let snapshot = match seen.table(name).await?.kind {
         TableKind::Files { .. } => Some(catalog.snapshot(name).await?.version().to_owned()),
         TableKind::View { .. } => None,
     };
-    let table = catalog.table(name).await?;
+    let table = seen.table(name).await?;
+    let sql = seen.view_text(&table).map(str::to_owned);
     let partitions = match &table.kind {
         TableKind::Files { partition_columns, .. } if !partition_columns.is_empty() => catalog.partitions(name).await?,
         _ => Vec::new(),
     };
     let summary = TableSummary::from(&table);
-    let (location, format, partition_columns, freshness, sql) = match table.kind {
+    let (location, format, partition_columns, freshness) = match table.kind {
         TableKind::Files { location, kind, freshness, partition_columns } => {
             let freshness = freshness_answer(freshness, table.last_listed, table.newest_file);
-            (Some(location.to_string()), Some(json!(kind)), partition_columns, Some(freshness), None)
+            (Some(location.to_string()), Some(json!(kind)), partition_columns, Some(freshness))
         }
-        TableKind::View { sql } => (None, None, Vec::new(), None, Some(sql)),
+        TableKind::View { .. } => (None, None, Vec::new(), None),
     };
     Ok(TableAnswer {
         summary,
@@ -283,7 +272,8 @@ async fn create_table(
     Json(body): Json<CreateTableBody>,
 ) -> ApiResult<Response> {
     who.may_run(StatementKind::CreateExternalTable)?;
-    let name = visible_table(&who, &database, &table)?;
+    who.may_use_paths("declare tables over files")?;
+    let name = table_name(&database, &table)?;
     let catalog = state.query.catalog();
     let location = Location::parse(&body.location)?;
     catalog.storage().check(&location, Mode::Read)?;
@@ -300,7 +290,8 @@ async fn create_table(
         or_replace: body.or_replace,
     };
     catalog.create_external_table(request).await?;
-    Ok(json_with_status(StatusCode::CREATED, &describe(catalog, &name).await?))
+    audit::changed(&who, "create table", &name);
+    Ok(json_with_status(StatusCode::CREATED, &describe(catalog.seen_by(&who), &name).await?))
 }
 
 fn declared_schema(columns: Vec<ColumnBody>) -> Result<SchemaRef> {
@@ -343,12 +334,13 @@ async fn drop_table(
     Query(query): Query<DropTable>,
 ) -> ApiResult<Response> {
     who.may_run(StatementKind::DropTable)?;
-    let name = visible_table(&who, &database, &table)?;
+    let name = table_name(&database, &table)?;
     let catalog = state.query.catalog();
-    match catalog.table(&name).await {
+    match catalog.seen_by(&who).table(&name).await {
         Ok(table) => {
             let is_view = matches!(table.kind, TableKind::View { .. });
             catalog.drop_table(&name, query.if_exists, is_view).await?;
+            audit::changed(&who, if is_view { "drop view" } else { "drop table" }, &name);
         }
         Err(error) if query.if_exists && error.kind() == ErrorKind::TableNotFound => {}
         Err(error) => return Err(error.into()),

@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use bytes::Bytes;
-use lakebed_access::{Access, Limits, Principal, Role};
+use lakebed_access::{Access, Grants, Limits, NewKey, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState, router};
 use lakebed_catalog::{Catalog, CatalogSettings, CrawlRequest, Freshness};
 use lakebed_query::{QueryService, QuerySettings, SqlLimits};
@@ -119,6 +119,30 @@ impl Server {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
+    /// Makes a key that sees these databases and tables, everything if there are none; its text.
+    pub async fn key(&self, name: &str, role: Role, grants: &[&str]) -> String {
+        let grants = match grants {
+            [] => Grants::everything(),
+            names => Grants::only(names.iter().map(|name| name.parse().unwrap()).collect()).unwrap(),
+        };
+        let new = NewKey { name: name.to_owned(), role, grants, expires: None };
+        self.query.access().keys().create(&Principal::local(), new).await.unwrap().1.to_string()
+    }
+
+    /// Sends a request with a key.
+    pub async fn send_as(&self, key: &str, mut request: Request<Body>) -> Answer {
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        self.send(request).await
+    }
+
+    pub async fn get_as(&self, key: &str, uri: &str) -> Answer {
+        self.send_as(key, Request::get(uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn sql_as(&self, key: &str, sql: &str) -> Answer {
+        self.send_as(key, sql_request("/v1/sql", sql)).await
+    }
+
     pub async fn get(&self, uri: &str) -> Answer {
         self.send(Request::get(uri).body(Body::empty()).unwrap()).await
     }
@@ -152,7 +176,7 @@ impl Server {
     }
 }
 
-fn with_json(builder: axum::http::request::Builder, body: &Value) -> Request<Body> {
+pub fn with_json(builder: axum::http::request::Builder, body: &Value) -> Request<Body> {
     builder.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
 }
 

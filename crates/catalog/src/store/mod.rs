@@ -5,6 +5,7 @@
 
 pub(crate) mod codec;
 pub(crate) mod databases;
+pub(crate) mod keys;
 pub(crate) mod objects;
 pub(crate) mod runs;
 pub(crate) mod tables;
@@ -39,6 +40,7 @@ pub(crate) struct Store {
 /// A transaction that writes. Rolled back when dropped without `commit`.
 pub(crate) struct Write<'a> {
     transaction: Transaction<'static, Sqlite>,
+    pool: &'a SqlitePool,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -84,7 +86,7 @@ impl Store {
     pub(crate) async fn write(&self) -> Result<Write<'_>> {
         let turn = self.turn.lock().await;
         let transaction = self.pool.begin().await.map_err(store_failed)?;
-        Ok(Write { transaction, _turn: turn })
+        Ok(Write { transaction, pool: &self.pool, _turn: turn })
     }
 
     /// Ends all connections; the file is complete afterwards.
@@ -103,11 +105,18 @@ impl Write<'_> {
     pub(crate) async fn commit(self) -> Result<()> {
         self.transaction.commit().await.map_err(store_failed)
     }
+
+    /// Makes it last through a power cut too. A checkpoint brings the log to the disk before anything else.
+    pub(crate) async fn commit_durably(self) -> Result<()> {
+        self.transaction.commit().await.map_err(store_failed)?;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(self.pool).await.map_err(store_failed)?;
+        Ok(())
+    }
 }
 
 /// Each is checksummed when it is applied: a file once released never changes, a new one is added.
 fn migrations() -> Migrator {
-    let list = [(1, "catalog", include_str!("0001_catalog.sql"))];
+    let list = [(1, "catalog", include_str!("0001_catalog.sql")), (2, "keys", include_str!("0002_keys.sql"))];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

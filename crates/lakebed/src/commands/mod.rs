@@ -5,6 +5,7 @@ mod crawl;
 mod demo;
 mod docs;
 mod generate;
+mod keys;
 mod serve;
 mod sql;
 
@@ -42,6 +43,7 @@ enum Command {
     Sql(sql::SqlArgs),
     Crawl(crawl::CrawlArgs),
     Generate(generate::GenerateArgs),
+    Keys(keys::KeysArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Docs(docs::DocsArgs),
@@ -69,6 +71,7 @@ fn run(line: CommandLine) -> Result<()> {
         Command::Sql(args) => block_on(sql::run(args, sources)),
         Command::Crawl(args) => block_on(crawl::run(args, sources)),
         Command::Generate(args) => generate::run(&args),
+        Command::Keys(args) => block_on(keys::run(args, sources)),
         Command::Completions(args) => completions::run(&args),
         Command::Docs(args) => docs::run(&args),
     }

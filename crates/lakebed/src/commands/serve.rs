@@ -1,13 +1,19 @@
 //! `lakebed serve`: crawls locations into the catalog and serves it.
 
-use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
+use std::{
+    io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use clap::Args;
-use lakebed_access::Role;
+use lakebed_access::{Grants, Keys, NewKey, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState};
 use lakebed_catalog::CrawlRequest;
 use lakebed_storage::Location;
-use lakebed_types::{DatabaseName, Error, ErrorKind, Result, format_count};
+use lakebed_types::{DatabaseName, Error, Result, format_count};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -40,7 +46,7 @@ pub(super) struct ServeArgs {
     /// Path of /query-parquet, such as s3://bucket/state={statename}/{statename}.parquet
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) parquet_pages: Option<String>,
-    /// Serve without keys on an address that is not loopback
+    /// Serve without keys on an address that is not loopback; otherwise the first start there prints an administrator's key
     #[arg(long)]
     pub(super) insecure: bool,
     /// Callers may only read
@@ -50,6 +56,9 @@ pub(super) struct ServeArgs {
 
 /// How often background duties run: due freshness looks, ends of kept results.
 const DUTY_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The name of the key that a server makes for itself.
+const FIRST_KEY: &str = "admin";
 
 /// Time for the last bytes of answers to leave, after the queries have ended.
 const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_secs(2);
@@ -66,7 +75,6 @@ pub(super) async fn serve(
 ) -> Result<()> {
     set_flags(&mut sources, &args)?;
     let server = ServerSettings::read(&sources.values)?;
-    check_exposure(&server)?;
     let tables = tables_to_serve(&args, &sources)?;
     let lake = open_lake(&args, &sources, &tables, &server).await?;
     let ready = Arc::new(AtomicBool::new(false));
@@ -75,6 +83,7 @@ pub(super) async fn serve(
         RestState::new(lake.query.clone(), rest_settings(&server, idle_client), ready.clone(), metrics_recorder()?);
     let http = HttpServer::bind(&server).await?;
     let address = http.address();
+    close_to_strangers(&server, lake.query.access().keys()).await?;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(http.serve(lakebed_api_rest::router(state), stop.clone()));
     let signal = crate::http_server::shutdown_signal();
@@ -116,18 +125,25 @@ fn set_flags(sources: &mut Sources, args: &ServeArgs) -> Result<()> {
     )
 }
 
-fn check_exposure(server: &ServerSettings) -> Result<()> {
-    if server.http.ip().is_loopback() {
+/// Sees to it that an address which others can reach wants a key. Where there is none yet, an administrator's is made and
+/// shown on stdout, which holds nothing else.
+async fn close_to_strangers(server: &ServerSettings, keys: &Keys) -> Result<()> {
+    if server.http.ip().is_loopback() || keys.are_required() {
         return Ok(());
     }
-    if !server.insecure {
-        return Err(Error::new(
-            ErrorKind::InvalidRequest,
-            format!("{} is not a loopback address, and this server has no keys", server.http),
-        )
-        .with_hint("Bind to 127.0.0.1 behind a proxy that authenticates, or pass --insecure."));
+    if server.insecure {
+        tracing::warn!(address = %server.http, "INSECURE: everyone who reaches this address may query every table");
+        return Ok(());
     }
-    tracing::warn!(address = %server.http, "INSECURE: everyone who reaches this address may query every table");
+    let first = NewKey { name: FIRST_KEY.to_owned(), role: Role::Admin, grants: Grants::everything(), expires: None };
+    let (key, text) = keys.create(&Principal::local(), first).await?;
+    writeln!(std::io::stdout(), "{text}")
+        .map_err(|error| Error::internal("stdout cannot be written").with_source(error))?;
+    tracing::warn!(
+        id = key.id,
+        name = key.name,
+        "this server had no keys: the first, an administrator's, is on stdout and shown only now"
+    );
     Ok(())
 }
 
@@ -202,6 +218,7 @@ fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration) -> R
         parquet_pages: server.parquet_pages.clone(),
         body_limit_bytes: server.body_limit_bytes,
         idle_client,
+        open_metrics: server.open_metrics,
         token_secret: server.token_secret.as_ref().map_or(random.token_secret, |text| Sha256::digest(text).into()),
         ..random
     }
@@ -219,6 +236,9 @@ async fn duties(query: lakebed_query::QueryService) {
     loop {
         period.tick().await;
         query.sweep();
+        if let Err(error) = query.access().keys().note_uses().await {
+            tracing::warn!(?error, "noting the last uses of keys failed");
+        }
         if let Err(error) = query.catalog().refresh_due().await {
             tracing::warn!(?error, "looking for new files failed");
         }

@@ -34,6 +34,9 @@ pub(super) struct SqlArgs {
     /// Ask this server instead, such as http://127.0.0.1:8000
     #[arg(long, conflicts_with_all = ["locations", "data_dir", "allow_write"])]
     url: Option<String>,
+    /// A key for that server; better in LAKEBED_CLIENT_KEY
+    #[arg(long, requires = "url")]
+    key: Option<String>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = OutputFormat::Display)]
     format: OutputFormat,
@@ -90,7 +93,8 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
             .with_hint("Add --format csv, json, ndjson, arrow or parquet."));
     }
     if let Some(url) = &args.url {
-        let server = remote::Server::new(url)?;
+        super::set_flags(&mut sources, &[("--key", "client.key", args.key.clone())])?;
+        let server = remote::Server::new(url, sources.values.text("client.key"))?;
         return match args.estimate {
             true => print_estimate(&server.estimate(&sql, &args.database).await?),
             false => server.run(&sql, &args.database, args.timeout.as_deref(), format, args.output.as_deref()).await,

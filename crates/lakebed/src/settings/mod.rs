@@ -4,6 +4,7 @@
 //! from that list.
 
 mod catalog;
+mod client;
 mod data;
 mod key;
 mod limits;
@@ -29,5 +30,7 @@ pub(crate) use values::{Values, parse_duration};
 
 /// Every key, section by section, in the order of the reference page.
 pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
-    [server::KEYS, data::KEYS, storage::KEYS, catalog::KEYS, query::KEYS, limits::KEYS, log::KEYS].into_iter().flatten()
+    [server::KEYS, data::KEYS, storage::KEYS, catalog::KEYS, query::KEYS, limits::KEYS, client::KEYS, log::KEYS]
+        .into_iter()
+        .flatten()
 }

@@ -13,6 +13,11 @@ pub(super) const KEYS: &[Key] = &[
         default: "false",
         about: "Serve without keys on an address that is not loopback: everyone who reaches it may query.",
     },
+    Key {
+        name: "server.open_metrics",
+        default: "false",
+        about: "Answer `/metrics` without a key; otherwise an administrator's is needed once there are keys.",
+    },
     Key { name: "server.connections", default: "1000", about: "Open HTTP connections at once." },
     Key { name: "server.header_timeout", default: "10s", about: "Time for a client to send its request's headers." },
     Key { name: "server.body_limit", default: "1MiB", about: "Size of a request's body." },
@@ -34,6 +39,7 @@ pub(super) const KEYS: &[Key] = &[
 pub(crate) struct ServerSettings {
     pub(crate) http: SocketAddr,
     pub(crate) insecure: bool,
+    pub(crate) open_metrics: bool,
     pub(crate) connections: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) body_limit_bytes: usize,
@@ -48,6 +54,7 @@ impl ServerSettings {
         Ok(Self {
             http: values.parse("server.http", "an address such as 127.0.0.1:8000")?,
             insecure: values.flag("server.insecure")?,
+            open_metrics: values.flag("server.open_metrics")?,
             connections: values.parse("server.connections", "a number")?,
             header_timeout: values.duration("server.header_timeout")?,
             body_limit_bytes: usize::try_from(values.bytes("server.body_limit")?).unwrap_or(usize::MAX),

@@ -1,10 +1,9 @@
 //! `system.crawlers`, `system.crawl_runs`, `system.crawl_report`: what crawls found.
 
 use arrow::array::RecordBatch;
-use lakebed_catalog::{Change, CrawlReport, Crawler, Outcome, RunState};
+use lakebed_catalog::{Change, Crawler, Outcome, RunState, Seen};
 use lakebed_types::Result;
 
-use super::Seen;
 use crate::table_rows::Columns;
 
 /// Runs that the tables show.
@@ -13,8 +12,7 @@ const RUNS: usize = 1_000;
 const REPORTED_RUNS: usize = 20;
 
 pub(super) async fn crawlers(seen: Seen<'_>) -> Result<RecordBatch> {
-    let mut crawlers: Vec<Crawler> = seen.catalog.crawlers().await?;
-    crawlers.retain(|crawler| seen.who.can_see_database(&crawler.database));
+    let crawlers: Vec<Crawler> = seen.crawlers().await?;
     let all = || crawlers.iter();
     Columns::default()
         .text("name", all().map(|c| c.name.clone()))
@@ -25,7 +23,7 @@ pub(super) async fn crawlers(seen: Seen<'_>) -> Result<RecordBatch> {
 }
 
 pub(super) async fn runs(seen: Seen<'_>) -> Result<RecordBatch> {
-    let runs = visible_runs(seen, RUNS).await?;
+    let runs = seen.runs(RUNS).await?;
     let all = || runs.iter();
     Columns::default()
         .text("id", all().map(|r| r.id.clone()))
@@ -45,8 +43,8 @@ pub(super) async fn runs(seen: Seen<'_>) -> Result<RecordBatch> {
 
 pub(super) async fn report(seen: Seen<'_>) -> Result<RecordBatch> {
     let mut runs = Vec::new();
-    for run in visible_runs(seen, REPORTED_RUNS).await? {
-        runs.push(seen.catalog.run(&run.id).await?);
+    for run in seen.runs(REPORTED_RUNS).await? {
+        runs.push(seen.catalog().run(&run.id).await?);
     }
     let all = || runs.iter().flat_map(|run| run.entries.iter().map(move |entry| (run, entry)));
     Columns::default()
@@ -61,12 +59,6 @@ pub(super) async fn report(seen: Seen<'_>) -> Result<RecordBatch> {
         .count("bytes", all().map(|(_, entry)| entry.bytes))
         .text("change", all().map(|(_, entry)| change_name(entry.change).to_owned()))
         .finish()
-}
-
-async fn visible_runs(seen: Seen<'_>, limit: usize) -> Result<Vec<CrawlReport>> {
-    let mut runs = seen.catalog.runs(None, limit).await?;
-    runs.retain(|run| seen.who.can_see_database(&run.database));
-    Ok(runs)
 }
 
 fn state_name(state: RunState) -> &'static str {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use lakebed_catalog::{Table, TableKind};
+use lakebed_catalog::{Seen, Table, TableKind};
 use lakebed_tables::{DataFile, FileKind, Snapshot};
 use lakebed_types::Result;
 
-use super::{Seen, is_view};
+use super::is_view;
 use crate::table_rows::Columns;
 
 pub(super) async fn tables(seen: Seen<'_>) -> Result<RecordBatch> {
-    let tables = seen.tables().await?;
+    let tables = seen.all_tables().await?;
     let all = || tables.iter();
     Columns::default()
         .text("database", all().map(|t| t.name.database().to_string()))
@@ -65,12 +65,12 @@ fn freshness(table: &Table) -> Option<String> {
 
 pub(super) async fn partitions(seen: Seen<'_>) -> Result<RecordBatch> {
     let mut rows = Vec::new();
-    for table in seen.tables().await? {
+    for table in seen.all_tables().await? {
         let TableKind::Files { partition_columns, .. } = &table.kind else { continue };
         if partition_columns.is_empty() {
             continue;
         }
-        for partition in seen.catalog.partitions(&table.name).await? {
+        for partition in seen.catalog().partitions(&table.name).await? {
             let label = partition_label(partition_columns.iter().map(String::as_str), &partition.values);
             rows.push((table.name.clone(), label, partition));
         }
@@ -96,8 +96,8 @@ pub(crate) fn partition_label<'a>(names: impl Iterator<Item = &'a str>, values: 
 
 pub(super) async fn files(seen: Seen<'_>) -> Result<RecordBatch> {
     let mut snapshots = Vec::new();
-    for table in seen.tables().await?.into_iter().filter(|table| !is_view(table)) {
-        let snapshot = seen.catalog.snapshot(&table.name).await?;
+    for table in seen.all_tables().await?.into_iter().filter(|table| !is_view(table)) {
+        let snapshot = seen.catalog().snapshot(&table.name).await?;
         snapshots.push((table, snapshot));
     }
     let all =

@@ -1,10 +1,10 @@
 //! `information_schema`: the catalog in the shape that tools ask for.
 
 use arrow::{array::RecordBatch, datatypes::Field};
-use lakebed_catalog::{Table, TableKind};
+use lakebed_catalog::{Seen, Table};
 use lakebed_types::{Result, sql_type_name};
 
-use super::{Seen, is_view};
+use super::is_view;
 use crate::{session::CATALOG, table_rows::Columns};
 
 pub(super) async fn schemata(seen: Seen<'_>) -> Result<RecordBatch> {
@@ -16,14 +16,14 @@ pub(super) async fn schemata(seen: Seen<'_>) -> Result<RecordBatch> {
 }
 
 pub(super) async fn tables(seen: Seen<'_>) -> Result<RecordBatch> {
-    let tables = seen.tables().await?;
+    let tables = seen.all_tables().await?;
     named(tables.iter())
         .text("table_type", tables.iter().map(|t| if is_view(t) { "VIEW" } else { "BASE TABLE" }.to_owned()))
         .finish()
 }
 
 pub(super) async fn columns(seen: Seen<'_>) -> Result<RecordBatch> {
-    let tables = seen.tables().await?;
+    let tables = seen.all_tables().await?;
     let all =
         || tables.iter().flat_map(|table| table.schema.fields().iter().enumerate().map(move |(i, f)| (table, i, f)));
     let yes_or_no = |field: &Field| if field.is_nullable() { "YES" } else { "NO" }.to_owned();
@@ -36,12 +36,9 @@ pub(super) async fn columns(seen: Seen<'_>) -> Result<RecordBatch> {
 }
 
 pub(super) async fn views(seen: Seen<'_>) -> Result<RecordBatch> {
-    let mut tables = seen.tables().await?;
+    let mut tables = seen.all_tables().await?;
     tables.retain(is_view);
-    let definition = |table: &Table| match &table.kind {
-        TableKind::View { sql } => Some(sql.clone()),
-        TableKind::Files { .. } => None,
-    };
+    let definition = |table: &Table| seen.view_text(table).map(str::to_owned);
     named(tables.iter()).text("view_definition", tables.iter().map(definition)).finish()
 }
 

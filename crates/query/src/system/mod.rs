@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::{catalog::TableProvider, datasource::MemTable};
 use lakebed_access::Principal;
-use lakebed_catalog::{Catalog, Table, TableKind};
+use lakebed_catalog::{Table, TableKind};
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, TableName};
 
 pub(crate) use files::partition_label;
@@ -39,7 +39,7 @@ pub(crate) async fn provider(engine: &Engine, who: &Principal, name: &TableName)
 }
 
 async fn rows(engine: &Engine, who: &Principal, name: &TableName) -> Result<RecordBatch> {
-    let seen = Seen { catalog: &engine.catalog, who };
+    let seen = engine.catalog.seen_by(who);
     match (name.database().as_str(), name.table()) {
         (SYSTEM, "queries") => queries::queries(engine, who),
         (SYSTEM, "tables") => files::tables(seen).await,
@@ -63,40 +63,6 @@ fn unknown(name: &TableName) -> Error {
         None => format!("There are: {}.", tables.join(", ")),
     };
     Error::new(ErrorKind::TableNotFound, format!("there is no table {name}")).with_hint(hint)
-}
-
-/// The catalog as one principal sees it.
-#[derive(Clone, Copy)]
-pub(crate) struct Seen<'a> {
-    pub(crate) catalog: &'a Catalog,
-    pub(crate) who: &'a Principal,
-}
-
-impl Seen<'_> {
-    pub(crate) async fn databases(self) -> Result<Vec<lakebed_catalog::Database>> {
-        let mut databases = self.catalog.databases().await?;
-        databases.retain(|database| self.who.can_see_database(&database.name));
-        Ok(databases)
-    }
-
-    /// Tables and views of a database, by name.
-    pub(crate) async fn tables_of(self, database: &DatabaseName) -> Result<Vec<Table>> {
-        if !self.who.can_see_database(database) {
-            return Err(Error::new(ErrorKind::DatabaseNotFound, format!("there is no database {database}")));
-        }
-        let mut tables = self.catalog.tables(database).await?;
-        tables.retain(|table| self.who.can_see_table(&table.name));
-        Ok(tables)
-    }
-
-    /// Tables and views of all databases.
-    pub(crate) async fn tables(self) -> Result<Vec<Table>> {
-        let mut all = Vec::new();
-        for database in self.databases().await? {
-            all.extend(self.tables_of(&database.name).await?);
-        }
-        Ok(all)
-    }
 }
 
 fn is_view(table: &Table) -> bool {
