@@ -1,7 +1,10 @@
 //! What survives a restart, and who may have the file.
 
+use std::sync::Arc;
+
+use lakebed_access::{Grants, Keys, NewKey, Principal, Role};
 use lakebed_storage::{Storage, StorageSettings};
-use lakebed_types::ErrorKind;
+use lakebed_types::{Clock, ErrorKind};
 
 use super::lake::{Lake, ints, name, texts};
 use crate::{Catalog, CatalogSettings, RunState, store::runs};
@@ -44,6 +47,30 @@ async fn a_second_process_is_told_who_has_the_catalog() {
     assert_eq!(error.message(), expected);
     drop(lake.catalog.clone());
     assert!(open().await.is_err(), "a clone that is dropped does not give it away");
+}
+
+#[tokio::test]
+async fn keys_survive_a_restart_as_they_were() {
+    let lake = Lake::new().await;
+    let keys = Keys::open(Arc::new(lake.catalog.clone()), lake.clock.clone()).await.unwrap();
+    let by = Principal::local();
+    let everything = Grants::everything();
+    let root = NewKey { name: "root".into(), role: Role::Admin, grants: everything, expires: None };
+    keys.create(&by, root).await.unwrap();
+    let grants = Grants::only(vec!["sales".parse().unwrap(), "hr.people".parse().unwrap()]).unwrap();
+    let expires = Some(lake.clock.now() + chrono::TimeDelta::days(1));
+    let reader = NewKey { name: "reader".into(), role: Role::Read, grants: grants.clone(), expires };
+    let (reader, _) = keys.create(&by, reader).await.unwrap();
+    let revoked = keys.revoke(&by, "reader").await.unwrap().revoked;
+    drop(keys);
+
+    let lake = lake.reopen().await;
+    let keys = Keys::open(Arc::new(lake.catalog.clone()), lake.clock.clone()).await.unwrap();
+    assert!(keys.are_required());
+    let found = keys.get("reader").unwrap();
+    assert_eq!((found.id, found.role, found.grants), (reader.id, Role::Read, grants));
+    assert_eq!((found.expires, found.revoked, found.created), (expires, revoked, reader.created));
+    assert!(revoked.is_some() && found.digest.as_bytes() == reader.digest.as_bytes());
 }
 
 #[tokio::test]
