@@ -9,7 +9,8 @@ from conftest import Server
 
 @pytest.fixture(scope="module")
 def server(tpch, tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("small"), f"{tpch}/", environment={"LAKEBED_QUERY_MEMORY": "512MB"})
+    limits = {"LAKEBED_QUERY_MEMORY": "512MB", "LAKEBED_QUERY_COLUMN_CACHE": "64MB"}
+    server = Server(tmp_path_factory.mktemp("small"), f"{tpch}/", environment=limits)
     yield server
     server.stop()
 

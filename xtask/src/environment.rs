@@ -8,10 +8,13 @@ use std::{
 
 use crate::Result;
 
-/// The root of the checkout.
+/// The root of the checkout: as cargo tells it to what it runs, for a binary in a shared target directory may have been
+/// built in another checkout.
+#[expect(clippy::disallowed_methods, reason = "a developer command reads its environment here")]
 pub(crate) fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_owned()
+    let manifest =
+        std::env::var("CARGO_MANIFEST_DIR").map_or_else(|_| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    manifest.parent().map(Path::to_owned).unwrap_or(manifest)
 }
 
 /// Where builds, Python environments and generated data live between runs: `~/.cache/lakebed`.

@@ -4,6 +4,7 @@
 //! `tables` that names DataFusion, and none of DataFusion's types leave it.
 
 mod background;
+mod batch_size;
 mod change;
 mod declare;
 mod error;

@@ -7,7 +7,7 @@ use std::{
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
-    common::{Column, DataFusionError, tree_node::TreeNodeRecursion},
+    common::{Column, DataFusionError, config::ConfigNonZeroUsize, tree_node::TreeNodeRecursion},
     execution::SessionState,
     logical_expr::{Expr, Filter, LogicalPlan},
     physical_plan::ExecutionPlan,
@@ -16,6 +16,7 @@ use datafusion::{
 use lakebed_types::{Error, ErrorKind, Result};
 
 use crate::{
+    batch_size::batch_rows,
     error::from_engine,
     guard,
     sql::{self, Ast, Statement},
@@ -89,6 +90,8 @@ pub(crate) async fn physical(
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), DataFusionError> {
     let mut state = rows.state.clone();
     let options = state.config_mut().options_mut();
+    let rows_of_a_batch = batch_rows(&rows.plan, options.execution.batch_size.get())?;
+    options.execution.batch_size = ConfigNonZeroUsize::try_new(rows_of_a_batch)?;
     options.execution.target_partitions = strategy.partitions.max(1);
     options.optimizer.prefer_hash_join = strategy.hash_joins;
     options.execution.parquet.pushdown_filters = filters_while_decoding(&rows.plan)?;

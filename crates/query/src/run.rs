@@ -15,8 +15,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{history::History, prepared::PreparedQuery, runtime, service::Engine, stats::StatsHandle, work};
 
-/// Batches between the query and its client. Two let both work at the same time; more would only hold memory.
-const CHANNEL_BATCHES: usize = 2;
+/// Batches between the query and its client, besides those that each has in hand. More would only hold memory.
+const CHANNEL_BATCHES: usize = 1;
 
 /// Result batches, in order. The first error ends it.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;

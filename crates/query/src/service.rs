@@ -59,7 +59,7 @@ impl QueryService {
         let engine = Engine {
             cpu: CpuRuntime::new(settings.threads)?,
             sessions: Sessions::new(&settings, catalog.storage())?,
-            caches: ReadCaches::new(settings.metadata_cache_bytes),
+            caches: ReadCaches::new(settings.metadata_cache_bytes, settings.column_cache_bytes),
             history: History::new(settings.history_entries),
             spool: Spool::new(&settings, clock.clone())?,
             settings,

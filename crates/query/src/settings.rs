@@ -23,10 +23,12 @@ pub struct QuerySettings {
     pub spool_lifetime: Duration,
     /// Threads that plan and execute; also how many partitions a plan has.
     pub threads: usize,
-    /// Rows in a batch. 16384 measured best.
+    /// Rows in a batch at most; wide rows make smaller ones. 16384 measured best.
     pub batch_rows: usize,
     /// Parquet footers and page indexes that are kept in memory, in bytes.
     pub metadata_cache_bytes: u64,
+    /// Decoded columns of Parquet files that are kept in memory, in bytes; 0 keeps none.
+    pub column_cache_bytes: u64,
     /// Price of a scanned TiB in US dollars, for estimates and statistics.
     pub price_per_tib_usd: f64,
     /// Executions that the history remembers.

@@ -1,4 +1,4 @@
-//! What stays in memory between queries: Parquet footers, page indexes and the rows around pages.
+//! What stays in memory between queries: Parquet footers, page indexes, the rows around pages, and decoded columns.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
-use crate::{object::DataObject, page::PageFile};
+use crate::{column_cache::ColumnCache, object::DataObject, page::PageFile};
 
 /// Asked for at the end of a file whose footer's length is not known.
 pub(crate) const TAIL_BYTES: u64 = 512 * 1024;
@@ -22,8 +22,8 @@ const CHECKED_FOR: Duration = Duration::from_secs(1);
 /// Files whose last check is remembered.
 const CHECKED_FILES: u64 = 100_000;
 
-/// Parquet footers, page indexes and blocks of rows in memory, keyed by path and ETag (or size and time), bounded in bytes.
-/// Shared by all queries; cheap to clone.
+/// Parquet footers, page indexes, blocks of rows and decoded columns in memory, keyed by path and ETag (or size and time),
+/// bounded in bytes. Shared by all queries; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadCaches {
     footers: Cache<FooterKey, Arc<ParquetMetaData>>,
@@ -31,34 +31,52 @@ pub struct ReadCaches {
     /// By the file and the block's number.
     blocks: Cache<(FooterKey, u64), RecordBatch>,
     checked: Cache<Location, Arc<ObjectMeta>>,
+    columns: Option<ColumnCache>,
+}
+
+/// A version of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct FileVersion {
+    location: Location,
+    /// ETag, else size and time.
+    tag: String,
+}
+
+impl FileVersion {
+    pub(crate) fn new(location: Location, meta: &ObjectMeta) -> Self {
+        let tag = match &meta.e_tag {
+            Some(tag) => format!("{}:{tag}", meta.size),
+            None => format!("{}@{}", meta.size, meta.last_modified.timestamp_micros()),
+        };
+        Self { location, tag }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn named(location: Location, tag: &str) -> Self {
+        Self { location, tag: tag.to_owned() }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FooterKey {
-    location: Location,
-    /// ETag, else size and time.
-    tag: String,
+    file: FileVersion,
     indexed: bool,
 }
 
 impl FooterKey {
     fn new(object: &DataObject, indexed: bool) -> Self {
-        let meta = object.meta();
-        let tag = match &meta.e_tag {
-            Some(tag) => format!("{}:{tag}", meta.size),
-            None => format!("{}@{}", meta.size, meta.last_modified.timestamp_micros()),
-        };
-        Self { location: object.location().clone(), tag, indexed }
+        Self { file: FileVersion::new(object.location().clone(), object.meta()), indexed }
     }
 
     fn bytes(&self) -> usize {
-        std::mem::size_of::<Self>() + self.location.path().as_ref().len() + self.tag.len()
+        std::mem::size_of::<Self>() + self.file.location.path().as_ref().len() + self.file.tag.len()
     }
 }
 
 impl ReadCaches {
-    /// Caches that hold at most this many bytes together.
-    pub fn new(bytes: u64) -> Self {
+    /// Caches that hold at most `bytes` of footers, page indexes and blocks of rows, and `column_bytes` of decoded columns
+    /// (0: none is kept).
+    pub fn new(bytes: u64, column_bytes: u64) -> Self {
         let weigh = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         // A page reader adds little to the footer that it shares; it keeps that footer alive, so both are weighed.
         Self {
@@ -79,7 +97,13 @@ impl ReadCaches {
                 })
                 .build(),
             checked: Cache::builder().max_capacity(CHECKED_FILES).time_to_live(CHECKED_FOR).build(),
+            columns: ColumnCache::new(column_bytes),
         }
+    }
+
+    /// Decoded columns, where they are kept.
+    pub(crate) fn columns(&self) -> Option<&ColumnCache> {
+        self.columns.as_ref()
     }
 
     /// The footer of a file, with its page indexes if `indexed`. Concurrent callers share one read. `tail_bytes`: how much

@@ -8,6 +8,7 @@
 
 mod adapter;
 mod caches;
+mod column_cache;
 mod columns;
 mod counters;
 mod estimate;

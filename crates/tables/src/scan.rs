@@ -18,8 +18,8 @@ use datafusion::{
 use object_store::ObjectStore;
 
 use crate::{
-    ReadCaches, ScanCounters, Snapshot, adapter::FileColumns, prune::widened, reader::Readers, snapshot::FileIndex,
-    source::SnapshotSource, text,
+    ReadCaches, ScanCounters, Snapshot, adapter::FileColumns, column_cache::ColumnSource, prune::widened,
+    reader::Readers, snapshot::FileIndex, source::SnapshotSource, text,
 };
 
 /// More files than this are opened without their page indexes unless a filter can use them.
@@ -88,16 +88,19 @@ fn parquet_source(session: &dyn Session, scan: &Scan<'_>, files: usize) -> Arc<d
         global: session.config_options().execution.parquet.clone(),
         ..TableParquetOptions::default()
     };
-    let readers = Readers {
+    let pruned_in_list = options.global.max_in_list_size;
+    let filters_while_decoding = options.global.pushdown_filters;
+    let readers = Arc::new(Readers {
         store: Arc::clone(scan.store),
         location: scan.snapshot.location().clone(),
         caches: scan.caches.clone(),
         indexed: !scan.predicates.is_empty() || files <= INDEXED_FILES,
-    };
+    });
     let source = ParquetSource::new(scan.snapshot.shape().table_schema().clone())
         .with_table_parquet_options(options)
-        .with_parquet_file_reader_factory(Arc::new(readers));
-    Arc::new(SnapshotSource::new(Arc::new(source), Arc::clone(scan.snapshot)))
+        .with_parquet_file_reader_factory(Arc::clone(&readers) as _);
+    let columns = (!filters_while_decoding).then_some(ColumnSource { readers, pruned_in_list });
+    Arc::new(SnapshotSource::new(Arc::new(source), Arc::clone(scan.snapshot), columns))
 }
 
 /// Statistics of the files together. Those of all files over all columns are kept with the snapshot; for some files only

@@ -1,5 +1,5 @@
 //! The seam around the engine's Parquet scan: statistics per file that are made when a file is opened, errors that name
-//! the file, and the place where decoded columns can be kept one day.
+//! the file, and kept columns in place of decoding where there are some.
 
 use std::{
     fmt::{self, Formatter},
@@ -28,21 +28,35 @@ use lakebed_types::{Error, ErrorKind};
 use object_store::ObjectStore;
 use parquet::errors::ParquetError;
 
-use crate::{Snapshot, caches::damaged, snapshot::FileIndex};
+use crate::{
+    Snapshot,
+    caches::damaged,
+    column_cache::{ColumnMorsel, ColumnScan, ColumnSource},
+    snapshot::FileIndex,
+};
 
 /// The scan of a Parquet snapshot: the engine's, with ours around it.
+#[derive(Clone)]
 pub(crate) struct SnapshotSource {
     inner: Arc<dyn FileSource>,
     snapshot: Arc<Snapshot>,
+    /// None where kept columns are of no use: rows are filtered while they are decoded, or come in another order.
+    columns: Option<ColumnSource>,
+    batch_rows: usize,
 }
 
 impl SnapshotSource {
-    pub(crate) fn new(inner: Arc<dyn FileSource>, snapshot: Arc<Snapshot>) -> Self {
-        Self { inner, snapshot }
+    /// `columns`: None for a scan that kept columns cannot serve.
+    pub(crate) fn new(inner: Arc<dyn FileSource>, snapshot: Arc<Snapshot>, columns: Option<ColumnSource>) -> Self {
+        Self { inner, snapshot, columns, batch_rows: 0 }
     }
 
     fn wrap(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self::new(inner, Arc::clone(&self.snapshot)))
+        Arc::new(Self { inner, ..self.clone() })
+    }
+
+    fn wrap_sorted(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner, columns: None, ..self.clone() })
     }
 }
 
@@ -63,7 +77,10 @@ impl FileSource for SnapshotSource {
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
         let inner = self.inner.create_morselizer(store, config, partition)?;
-        Ok(Box::new(SnapshotMorsels { inner, snapshot: Arc::clone(&self.snapshot) }))
+        let columns = self.columns.as_ref();
+        let columns = columns.and_then(|from| ColumnScan::new(from, &*self.inner, self.batch_rows, config, partition));
+        let snapshot = Arc::clone(&self.snapshot);
+        Ok(Box::new(SnapshotMorsels { inner: inner.into(), snapshot, columns: columns.map(Arc::new) }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -71,7 +88,7 @@ impl FileSource for SnapshotSource {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        self.wrap(self.inner.with_batch_size(batch_size))
+        Arc::new(Self { inner: self.inner.with_batch_size(batch_size), batch_rows: batch_size, ..self.clone() })
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -114,8 +131,12 @@ impl FileSource for SnapshotSource {
         properties: &EquivalenceProperties,
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
         Ok(match self.inner.try_pushdown_sort(order, properties)? {
-            SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: self.wrap(inner) },
-            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact { inner: self.wrap(inner) },
+            SortOrderPushdownResult::Exact { inner } => {
+                SortOrderPushdownResult::Exact { inner: self.wrap_sorted(inner) }
+            }
+            SortOrderPushdownResult::Inexact { inner } => {
+                SortOrderPushdownResult::Inexact { inner: self.wrap_sorted(inner) }
+            }
             SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
         })
     }
@@ -139,8 +160,9 @@ impl FileSource for SnapshotSource {
 /// Opens the files of one partition of a scan.
 #[derive(Debug)]
 struct SnapshotMorsels {
-    inner: Box<dyn Morselizer>,
+    inner: Arc<dyn Morselizer>,
     snapshot: Arc<Snapshot>,
+    columns: Option<Arc<ColumnScan>>,
 }
 
 impl Morselizer for SnapshotMorsels {
@@ -151,8 +173,47 @@ impl Morselizer for SnapshotMorsels {
         {
             file.statistics = Some(Arc::new(self.snapshot.one_file_statistics(index)));
         }
-        let inner = self.inner.plan_file(file).map_err(|error| named(error, &location))?;
+        let inner: Box<dyn MorselPlanner> = match &self.columns {
+            Some(columns) => {
+                let (columns, engine) = (Arc::clone(columns), Arc::clone(&self.inner));
+                Box::new(ColumnPlanner { columns, engine, file: Box::new(file), location: Arc::clone(&location) })
+            }
+            None => self.inner.plan_file(file).map_err(|error| named(error, &location))?,
+        };
         Ok(Box::new(NamedPlanner { inner, location }))
+    }
+}
+
+/// Goes by kept columns where that is worth it, else the engine's way.
+#[derive(Debug)]
+struct ColumnPlanner {
+    columns: Arc<ColumnScan>,
+    engine: Arc<dyn Morselizer>,
+    file: Box<PartitionedFile>,
+    location: Arc<Location>,
+}
+
+impl MorselPlanner for ColumnPlanner {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        let Self { columns, engine, file, location } = *self;
+        Ok(Some(MorselPlan::new().with_pending_planner(async move {
+            match columns.open(&file, &location).await? {
+                Some(morsel) => Ok(Box::new(ReadyPlanner { morsel }) as Box<dyn MorselPlanner>),
+                None => engine.plan_file(*file),
+            }
+        })))
+    }
+}
+
+/// A file that is open.
+#[derive(Debug)]
+struct ReadyPlanner {
+    morsel: ColumnMorsel,
+}
+
+impl MorselPlanner for ReadyPlanner {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        Ok(Some(MorselPlan::new().with_morsels(vec![Box::new(self.morsel)])))
     }
 }
 

@@ -196,6 +196,7 @@ fn query_settings(data: &TestLake) -> QuerySettings {
         threads: 2,
         batch_rows: 1024,
         metadata_cache_bytes: 16 << 20,
+        column_cache_bytes: 16 << 20,
         price_per_tib_usd: 5.0,
         history_entries: 100,
         lake: None,

@@ -17,11 +17,18 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key { name: "query.memory_per_query", default: "", about: "Memory of one query (default: all of `query.memory`)." },
     Key { name: "query.spill", default: "20GiB", about: "Disk for the spill files of all queries." },
-    Key { name: "query.batch_rows", default: "16384", about: "Rows of a batch." },
+    Key { name: "query.batch_rows", default: "16384", about: "Rows of a batch at most; fewer where rows are wide." },
     Key {
         name: "query.metadata_cache",
-        default: "256MiB",
-        about: "Memory for Parquet footers, page indexes and rows around pages.",
+        default: "",
+        about: "Memory for Parquet footers, page indexes and rows around pages (default: 5 % of the machine's or the \
+                container's, at most 256 MiB).",
+    },
+    Key {
+        name: "query.column_cache",
+        default: "",
+        about: "Memory for decoded columns of Parquet files that queries ask for again; `0` keeps none (default: 10 % of \
+                the machine's or the container's).",
     },
     Key { name: "query.history", default: "10000", about: "Finished queries that the history keeps." },
     Key { name: "query.price_per_tib", default: "5.0", about: "Price of scanning one TiB, in US dollars." },
@@ -32,6 +39,11 @@ pub(super) const KEYS: &[Key] = &[
 
 /// Share of the machine's memory that queries may reserve: the rest is for what the engine does not count.
 const MEMORY_SHARE: f64 = 0.6;
+/// Share of the machine's memory for decoded columns.
+const COLUMN_CACHE_SHARE: f64 = 0.1;
+/// Share of the machine's memory for footers and the like, and the most that they get by default.
+const METADATA_CACHE_SHARE: f64 = 0.05;
+const METADATA_CACHE_MOST: u64 = 256 << 20;
 
 /// Where managed tables are written.
 pub(crate) fn lake_of(values: &Values, data_dir: &Path) -> Result<Location> {
@@ -43,9 +55,14 @@ pub(crate) fn lake_of(values: &Values, data_dir: &Path) -> Result<Location> {
 
 /// Reads the section. `lake`: where managed tables go, None where nothing may be written.
 pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Location>) -> Result<QuerySettings> {
-    let memory_bytes = match values.text("query.memory") {
-        Some(_) => values.bytes("query.memory")?,
-        None => (available_memory_bytes() as f64 * MEMORY_SHARE) as u64,
+    let bytes_or_share = |name: &str, share: f64| match values.text(name) {
+        Some(_) => values.bytes(name),
+        None => Ok((available_memory_bytes() as f64 * share) as u64),
+    };
+    let memory_bytes = bytes_or_share("query.memory", MEMORY_SHARE)?;
+    let metadata_cache_bytes = match values.text("query.metadata_cache") {
+        Some(_) => values.bytes("query.metadata_cache")?,
+        None => bytes_or_share("query.metadata_cache", METADATA_CACHE_SHARE)?.min(METADATA_CACHE_MOST),
     };
     let memory_per_query_bytes = match values.text("query.memory_per_query") {
         Some(_) => values.bytes("query.memory_per_query")?,
@@ -65,7 +82,8 @@ pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Loca
         spool_lifetime: values.duration("query.results_lifetime")?,
         threads,
         batch_rows: values.parse("query.batch_rows", "a number")?,
-        metadata_cache_bytes: values.bytes("query.metadata_cache")?,
+        metadata_cache_bytes,
+        column_cache_bytes: bytes_or_share("query.column_cache", COLUMN_CACHE_SHARE)?,
         price_per_tib_usd: values.parse("query.price_per_tib", "a number")?,
         history_entries: values.parse("query.history", "a number")?,
         lake,

@@ -85,6 +85,7 @@ impl Lake {
             threads: 2,
             batch_rows: 8192,
             metadata_cache_bytes: 8 << 20,
+            column_cache_bytes: 8 << 20,
             price_per_tib_usd: 5.0,
             history_entries: 100,
             lake: Some(lake),

@@ -65,7 +65,7 @@ impl Lake {
 
     async fn try_batches(&self, sql: &str) -> Result<Vec<RecordBatch>, DataFusionError> {
         let context = SessionContext::new();
-        let caches = ReadCaches::new(1 << 20);
+        let caches = ReadCaches::new(1 << 20, 0);
         let counters = Arc::new(StoreCounters::default());
         let table =
             provider(self.snapshot().await, &self.storage, counters, Arc::new(ScanCounters::default()), &caches)

@@ -15,6 +15,9 @@ use lakebed_tables::{ReadCaches, ScanCounters, Snapshot, open_location, provider
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use tempfile::TempDir;
 
+/// Rows of a batch, as the server has them.
+const BATCH_ROWS: usize = 16_384;
+
 pub struct Lake {
     pub folder: TempDir,
     pub storage: Storage,
@@ -34,7 +37,7 @@ impl Lake {
         let storage = Storage::new(StorageSettings::default());
         let root = Location::parse(folder.path().to_str().unwrap()).unwrap();
         storage.allow(&root, Mode::ReadWrite).unwrap();
-        Self { folder, storage, caches: ReadCaches::new(64 * 1024 * 1024) }
+        Self { folder, storage, caches: ReadCaches::new(64 * 1024 * 1024, 64 * 1024 * 1024) }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -69,12 +72,18 @@ impl Lake {
 
     /// The table `t`.
     pub fn table(&self, snapshot: &Arc<Snapshot>) -> Table {
-        let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(4));
+        self.table_with(snapshot, &self.caches)
+    }
+
+    /// The same, with other caches than the lake's.
+    pub fn table_with(&self, snapshot: &Arc<Snapshot>, caches: &ReadCaches) -> Table {
+        let config = SessionConfig::new().with_target_partitions(4).with_batch_size(BATCH_ROWS);
+        let session = SessionContext::new_with_config(config);
         let (counters, scans) = (Arc::<StoreCounters>::default(), Arc::<ScanCounters>::default());
         let url = snapshot.location().store_url();
         session.register_object_store(&url, self.storage.store_for_url(&url).unwrap());
         let (counters_too, scans_too) = (Arc::clone(&counters), Arc::clone(&scans));
-        let table = provider(Arc::clone(snapshot), &self.storage, counters_too, scans_too, &self.caches).unwrap();
+        let table = provider(Arc::clone(snapshot), &self.storage, counters_too, scans_too, caches).unwrap();
         session.register_table("t", table).unwrap();
         Table { session, counters, scans }
     }

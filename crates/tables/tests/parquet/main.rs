@@ -1,6 +1,7 @@
 //! Parquet tables as a user meets them: through the engine, over files on a local disk.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod columns;
 mod lake;
 mod open;
 mod pages;
