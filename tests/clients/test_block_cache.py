@@ -10,7 +10,9 @@ from conftest import Server
 
 @pytest.fixture(scope="module")
 def server(tpch_bucket, s3, tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("cached"), tpch_bucket, environment=s3.environment())
+    # Without decoded columns, which would come before the blocks.
+    environment = s3.environment(LAKEBED_QUERY_COLUMN_CACHE="0")
+    server = Server(tmp_path_factory.mktemp("cached"), tpch_bucket, environment=environment)
     yield server
     server.stop()
 

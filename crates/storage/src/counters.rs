@@ -37,10 +37,15 @@ impl StoreCounters {
         self.bytes_written.load(Ordering::Relaxed)
     }
 
-    /// Bytes that readers asked for and got without a request of their own: from the block cache, or from a request
-    /// that another reader had under way.
+    /// Bytes that readers asked for and got without a request of their own: from a cache, or from a request that another
+    /// reader had under way.
     pub fn bytes_cached(&self) -> u64 {
         self.bytes_cached.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes that nobody had to ask for, because what they say is in memory.
+    pub fn spare(&self, bytes: u64) {
+        self.bytes_cached.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Blocks that readers got without a request of their own.

@@ -35,14 +35,15 @@ pub fn provider(
     scans: Arc<ScanCounters>,
     caches: &ReadCaches,
 ) -> Result<Arc<dyn TableProvider>> {
-    let store = storage.counted(snapshot.location(), counters)?;
-    Ok(Arc::new(SnapshotTable { snapshot, store, scans, caches: caches.clone() }))
+    let store = storage.counted(snapshot.location(), Arc::clone(&counters))?;
+    Ok(Arc::new(SnapshotTable { snapshot, store, counters, scans, caches: caches.clone() }))
 }
 
 #[derive(Debug)]
 struct SnapshotTable {
     snapshot: Arc<Snapshot>,
     store: Arc<dyn ObjectStore>,
+    counters: Arc<StoreCounters>,
     scans: Arc<ScanCounters>,
     caches: ReadCaches,
 }
@@ -73,6 +74,7 @@ impl TableProvider for SnapshotTable {
         let scan = Scan {
             snapshot: &self.snapshot,
             store: &self.store,
+            store_counters: &self.counters,
             caches: &self.caches,
             projection,
             predicates,

@@ -12,7 +12,7 @@ use datafusion::{
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
-use lakebed_storage::Location;
+use lakebed_storage::{Location, StoreCounters};
 use lakebed_types::Error;
 use object_store::ObjectStore;
 use parquet::{
@@ -34,6 +34,8 @@ pub(crate) struct Readers {
     /// Any location of the store that holds the files.
     pub(crate) location: Location,
     pub(crate) caches: ReadCaches,
+    /// The query's.
+    pub(crate) counters: Arc<StoreCounters>,
     /// Whether footers are wanted with their page indexes: there is something to prune pages by.
     pub(crate) indexed: bool,
 }

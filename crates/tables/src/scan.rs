@@ -15,6 +15,7 @@ use datafusion::{
     physical_expr::{PhysicalExpr, utils::collect_columns},
     physical_plan::ExecutionPlan,
 };
+use lakebed_storage::StoreCounters;
 use object_store::ObjectStore;
 
 use crate::{
@@ -29,6 +30,7 @@ const INDEXED_FILES: usize = 64;
 pub(crate) struct Scan<'a> {
     pub(crate) snapshot: &'a Arc<Snapshot>,
     pub(crate) store: &'a Arc<dyn ObjectStore>,
+    pub(crate) store_counters: &'a Arc<StoreCounters>,
     pub(crate) caches: &'a ReadCaches,
     pub(crate) projection: Option<&'a Vec<usize>>,
     pub(crate) predicates: Vec<Arc<dyn PhysicalExpr>>,
@@ -94,6 +96,7 @@ fn parquet_source(session: &dyn Session, scan: &Scan<'_>, files: usize) -> Arc<d
         store: Arc::clone(scan.store),
         location: scan.snapshot.location().clone(),
         caches: scan.caches.clone(),
+        counters: Arc::clone(scan.store_counters),
         indexed: !scan.predicates.is_empty() || files <= INDEXED_FILES,
     });
     let source = ParquetSource::new(scan.snapshot.shape().table_schema().clone())

@@ -166,20 +166,19 @@ impl OpenedFile {
 
     /// About what the needed columns of a row group take in memory.
     pub(super) fn decoded_bytes(&self, group: usize) -> u64 {
-        let chunks = self.leaves(group).map(|chunk| chunk.uncompressed_size());
-        chunks.filter_map(|size| u64::try_from(size).ok()).sum()
+        self.bytes(group, &self.exprs.columns, ColumnChunkMetaData::uncompressed_size)
     }
 
-    pub(super) fn compressed_bytes(&self, group: usize) -> usize {
-        let chunks = self.leaves(group).map(|chunk| chunk.compressed_size());
-        chunks.filter_map(|size| usize::try_from(size).ok()).sum()
+    /// What these columns of a row group take in the file.
+    pub(super) fn stored_bytes(&self, group: usize, columns: &[usize]) -> u64 {
+        self.bytes(group, columns, ColumnChunkMetaData::compressed_size)
     }
 
-    fn leaves(&self, group: usize) -> impl Iterator<Item = &ColumnChunkMetaData> {
+    fn bytes(&self, group: usize, columns: &[usize], size: impl Fn(&ColumnChunkMetaData) -> i64) -> u64 {
         let descriptor = self.footer.file_metadata().schema_descr();
-        let chunks = self.footer.row_group(group).columns().iter().enumerate();
-        let needed = move |leaf: usize| self.exprs.columns.contains(&descriptor.get_column_root_idx(leaf));
-        chunks.filter(move |(leaf, _)| needed(*leaf)).map(|(_, chunk)| chunk)
+        let leaves = self.footer.row_group(group).columns().iter().enumerate();
+        let leaves = leaves.filter(|(leaf, _)| columns.contains(&descriptor.get_column_root_idx(*leaf)));
+        leaves.filter_map(|(_, chunk)| u64::try_from(size(chunk)).ok()).sum()
     }
 
     /// Decodes columns of a row group as a whole.

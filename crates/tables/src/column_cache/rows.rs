@@ -1,6 +1,6 @@
 //! The rows of a file from kept columns, row group by row group.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use arrow::array::RecordBatch;
 use datafusion::{
@@ -17,7 +17,7 @@ use super::{
     file::OpenedFile,
     store::{Chunk, ColumnCache},
 };
-use crate::ReadCaches;
+use crate::reader::Readers;
 
 /// The rows of a file from kept columns.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Morsel for ColumnMorsel {
 pub(super) struct Reading {
     pub(super) file: OpenedFile,
     pub(super) columns: ColumnCache,
-    pub(super) caches: ReadCaches,
+    pub(super) readers: Arc<Readers>,
     pub(super) groups: VecDeque<usize>,
     pub(super) metrics: ParquetFileMetrics,
 }
@@ -59,7 +59,6 @@ impl Reading {
                 self.metrics.row_groups_pruned_dynamic_filter.add(1);
                 continue;
             }
-            self.metrics.bytes_scanned.add(self.file.compressed_bytes(group));
             let chunks = self.chunks(group).await?;
             let blocks = chunks.first().map_or(0, |chunk| chunk.len());
             let batch = |block: usize| {
@@ -80,10 +79,13 @@ impl Reading {
         }
         let missing = || exprs.columns.iter().zip(&found).filter(|(_, chunk)| chunk.is_none());
         let missing: Vec<usize> = missing().map(|(column, _)| *column).collect();
+        let scanned = self.file.stored_bytes(group, &exprs.columns);
+        self.metrics.bytes_scanned.add(scanned as usize);
+        self.readers.counters.spare(scanned - self.file.stored_bytes(group, &missing));
         if missing.is_empty() {
             return Ok(found.into_iter().flatten().collect());
         }
-        let decoded = self.file.decode(&self.caches, group, &missing).await?;
+        let decoded = self.file.decode(&self.readers.caches, group, &missing).await?;
         for (column, chunk) in missing.iter().zip(&decoded) {
             self.columns.keep(version, group, *column, chunk).await;
         }

@@ -106,8 +106,8 @@ impl ColumnScan {
         let metrics = ParquetFileMetrics::new(self.partition, name, &self.metrics);
         metrics.row_groups_pruned_statistics.add_matched(groups.len());
         metrics.row_groups_pruned_statistics.add_pruned(opened.groups_in_range(file) - groups.len());
-        let (columns, caches) = (self.columns.clone(), readers.caches.clone());
-        Ok(Some(ColumnMorsel::new(Reading { file: opened, columns, caches, groups, metrics })))
+        let (columns, readers) = (self.columns.clone(), Arc::clone(readers));
+        Ok(Some(ColumnMorsel::new(Reading { file: opened, columns, readers, groups, metrics })))
     }
 
     /// Projection and filter in terms of the file's columns. None where the file's schema is not known beforehand.
