@@ -41,6 +41,11 @@ pub(crate) fn lake_of(values: &Values, data_dir: &Path) -> Result<Location> {
     }
 }
 
+/// US dollars for scanning a TiB.
+pub(crate) fn price(values: &Values) -> Result<f64> {
+    values.parse("query.price_per_tib", "a number")
+}
+
 /// Reads the section. `lake`: where managed tables go, None where nothing may be written.
 pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Location>) -> Result<QuerySettings> {
     let memory_bytes = match values.text("query.memory") {
@@ -66,7 +71,7 @@ pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Loca
         threads,
         batch_rows: values.parse("query.batch_rows", "a number")?,
         metadata_cache_bytes: values.bytes("query.metadata_cache")?,
-        price_per_tib_usd: values.parse("query.price_per_tib", "a number")?,
+        price_per_tib_usd: price(values)?,
         history_entries: values.parse("query.history", "a number")?,
         lake,
         sql: SqlLimits { planning: values.duration("query.planning_time")?, ..SqlLimits::default() },
