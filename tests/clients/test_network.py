@@ -275,7 +275,7 @@ def test_a_server_does_not_start_with_half_of_tls(tmp_path, authority):
     ]:
         environment = {name: str(file) for name, file in settings.items()}
         run = run_lakebed("serve", "--http", f"127.0.0.1:{free_port()}", cwd=tmp_path, environment=environment, timeout=30)
-        assert run.returncode == 1 and said in run.stderr, run.stderr
+        assert run.returncode == 2 and said in run.stderr, run.stderr
 
 
 def test_silent_clients_and_greedy_addresses_are_bounded(start, authority):

@@ -246,7 +246,8 @@ def test_settings_change_at_a_hangup(serve, issuer, tmp_path, table):
 
     config.write_text("")
     hang_up()
-    wait_until(lambda: ask(server, "x").status_code == 200, "a server without an issuer", 10)
+    wait_until(lambda: ask(server, issuer.token()).status_code == 401, "a server without an issuer", 10)
+    assert requests.get(server.url + "/v1/databases").status_code == 401, "a server does not open by itself"
     assert server.stop() == 0
 
 

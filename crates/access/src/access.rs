@@ -1,6 +1,13 @@
 //! Authentication and admission for all APIs.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use lakebed_types::{Clock, Error, ErrorKind, Result};
 use parking_lot::RwLock;
@@ -29,6 +36,8 @@ struct Inner {
     keys: Keys,
     /// Whose tokens are believed, besides the keys.
     issuer: RwLock<Option<Arc<Issuer>>>,
+    /// Whether there ever was an issuer: taking it away must not open the server.
+    had_issuer: AtomicBool,
     failed_logins: FailedLogins,
     clock: Arc<dyn Clock>,
     places: Places,
@@ -44,12 +53,13 @@ impl Access {
     pub fn with_keys(limits: Limits, everyone: Principal, keys: Keys, clock: Arc<dyn Clock>) -> Self {
         let places = Places::new(&limits);
         let failed_logins = FailedLogins::new();
-        let issuer = RwLock::default();
-        let inner = Inner { limits: Arc::new(limits), everyone, keys, issuer, failed_logins, clock, places };
+        let (issuer, had_issuer) = (RwLock::default(), AtomicBool::new(false));
+        let inner =
+            Inner { limits: Arc::new(limits), everyone, keys, issuer, had_issuer, failed_logins, clock, places };
         Self { inner: Arc::new(inner) }
     }
 
-    /// The principal of an `Authorization` header. While there are neither keys nor an issuer it is the server's one
+    /// The principal of an `Authorization` header. While there was neither a key nor an issuer it is the server's one
     /// principal, whatever the header says. `address`: where the request came from, None where that is not known.
     ///
     /// # Errors
@@ -57,10 +67,10 @@ impl Access {
     /// `permission_denied` for a token whose claims give no right; `unavailable` while its issuer's keys cannot be had.
     pub async fn authenticate(&self, authorization: Option<&str>, address: Option<IpAddr>) -> Result<Principal> {
         let inner = &self.inner;
-        let issuer = inner.issuer.read().clone();
-        if issuer.is_none() && !inner.keys.are_required() {
+        if !self.wants_credentials() {
             return Ok(inner.everyone.clone());
         }
+        let issuer = inner.issuer.read().clone();
         let authorization = authorization.ok_or_else(no_key)?;
         let identified = match (issuer, presented_token(authorization)) {
             (Some(issuer), Some(token)) => issuer.identify(&token, address).await,
@@ -75,23 +85,27 @@ impl Access {
         }
     }
 
-    /// Whether requests need a key or a token.
+    /// Whether requests need a key or a token: from the first key or issuer on, and for good.
     pub fn wants_credentials(&self) -> bool {
-        self.inner.issuer.read().is_some() || self.inner.keys.are_required()
+        self.inner.had_issuer.load(Ordering::Acquire) || self.inner.keys.are_required()
     }
 
     /// Believes the tokens of this issuer from now on, and no other's. What runs for tokens of another is ended.
     pub fn set_issuer(&self, issuer: Option<(IssuerSettings, Arc<dyn KeySource>)>) {
-        let session = self.inner.keys.root().child_token();
-        let clock = self.inner.clock.clone();
-        let new = issuer.map(|(settings, source)| Arc::new(Issuer::new(settings, source, clock, session)));
-        let name = new.as_ref().map(|issuer| issuer.name().to_owned());
-        let before = std::mem::replace(&mut *self.inner.issuer.write(), new);
-        if let Some(before) = before
-            && name.as_deref() != Some(before.name())
-        {
-            before.end();
+        if issuer.is_some() {
+            self.inner.had_issuer.store(true, Ordering::Release);
         }
+        let mut current = self.inner.issuer.write();
+        let same = |settings: &IssuerSettings| current.as_ref().filter(|before| before.name() == settings.issuer);
+        let session = match issuer.as_ref().and_then(|(settings, _)| same(settings)) {
+            Some(before) => before.session().clone(),
+            None => {
+                current.iter().for_each(|before| before.session().cancel());
+                self.inner.keys.root().child_token()
+            }
+        };
+        let clock = self.inner.clock.clone();
+        *current = issuer.map(|(settings, source)| Arc::new(Issuer::new(settings, source, clock, session)));
     }
 
     /// Gets the issuer's keys before the first token comes.

@@ -72,9 +72,9 @@ impl Issuer {
         &self.settings.issuer
     }
 
-    /// Ends what runs for its tokens.
-    pub(crate) fn end(&self) {
-        self.session.cancel();
+    /// The parent of all that runs for its tokens.
+    pub(crate) fn session(&self) -> &CancellationToken {
+        &self.session
     }
 
     /// Gets the issuer's keys, so that the first token need not wait for them.

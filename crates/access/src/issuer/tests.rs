@@ -286,5 +286,6 @@ async fn what_runs_ends_with_the_trust_in_its_issuer_and_not_with_its_token() {
     assert!(running.cancellation().is_cancelled());
     let error = server.access.admit(&who, &AdmitOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
-    assert!(!server.access.wants_credentials());
+    let error = server.access.authenticate(None, None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated, "a server does not open by itself");
 }
