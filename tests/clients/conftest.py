@@ -113,7 +113,7 @@ def serve(tmp_path):
 
     def start(*arguments, environment=None):
         folder = tmp_path / f"server-{len(servers)}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         servers.append(Server(folder, *arguments, environment=environment))
         return servers[-1]
 

@@ -4,6 +4,7 @@ mod bench;
 mod docs;
 mod environment;
 mod load;
+mod metrics;
 mod test;
 mod tidy;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the floors between crates and the layout rules.
+//! `cargo xtask tidy`: the floors between crates, the layout rules, and the metrics that operators are told of.
 
 use std::{
     fs,
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     Result,
     environment::{cargo, root},
+    metrics,
 };
 
 /// Floors from the ground up. A crate depends on lower floors only.
@@ -87,6 +88,7 @@ fn sources() -> Result<Vec<String>> {
         collect(&root().join(folder), &mut files)?;
     }
     let mut wrong = Vec::new();
+    let mut texts = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
         let shown = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
@@ -98,7 +100,11 @@ fn sources() -> Result<Vec<String>> {
         if lines > MAX_LINES && !is_test {
             wrong.push(format!("{shown} has {lines} lines: split it along a seam in the problem"));
         }
+        if shown.starts_with("crates/") {
+            texts.push(text);
+        }
     }
+    wrong.extend(metrics::check(&texts)?);
     Ok(wrong)
 }
 

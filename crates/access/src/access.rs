@@ -1,11 +1,21 @@
 //! Authentication and admission for all APIs.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use lakebed_types::{Clock, Error, ErrorKind, Result};
+use parking_lot::RwLock;
 
 use crate::{
-    AdmitOptions, Admitted, Keys, Limits, Principal,
+    AdmitOptions, Admitted, IssuerSettings, KeySource, Keys, Limits, Principal,
+    credentials::presented_token,
+    issuer::{Issuer, Rejection},
     logins::{FailedLogins, no_key},
     queue::{Places, Refused},
 };
@@ -24,6 +34,10 @@ struct Inner {
     limits: Arc<Limits>,
     everyone: Principal,
     keys: Keys,
+    /// Whose tokens are believed, besides the keys.
+    issuer: RwLock<Option<Arc<Issuer>>>,
+    /// Whether there ever was an issuer: taking it away must not open the server.
+    had_issuer: AtomicBool,
     failed_logins: FailedLogins,
     clock: Arc<dyn Clock>,
     places: Places,
@@ -39,23 +53,70 @@ impl Access {
     pub fn with_keys(limits: Limits, everyone: Principal, keys: Keys, clock: Arc<dyn Clock>) -> Self {
         let places = Places::new(&limits);
         let failed_logins = FailedLogins::new();
-        let inner = Inner { limits: Arc::new(limits), everyone, keys, failed_logins, clock, places };
+        let (issuer, had_issuer) = (RwLock::default(), AtomicBool::new(false));
+        let inner =
+            Inner { limits: Arc::new(limits), everyone, keys, issuer, had_issuer, failed_logins, clock, places };
         Self { inner: Arc::new(inner) }
     }
 
-    /// The principal of an `Authorization` header. While there are no keys it is the server's one principal, whatever
-    /// the header says. `address`: where the request came from, None where that is not known.
+    /// The principal of an `Authorization` header. While there was neither a key nor an issuer it is the server's one
+    /// principal, whatever the header says. `address`: where the request came from, None where that is not known.
     ///
     /// # Errors
-    /// `unauthenticated` without a valid key; `too_many_logins` for a wrong one after too many wrong ones.
-    pub fn authenticate(&self, authorization: Option<&str>, address: Option<IpAddr>) -> Result<Principal> {
+    /// `unauthenticated` without a valid key or token; `too_many_logins` for a wrong one after too many wrong ones;
+    /// `permission_denied` for a token whose claims give no right; `unavailable` while its issuer's keys cannot be had.
+    pub async fn authenticate(&self, authorization: Option<&str>, address: Option<IpAddr>) -> Result<Principal> {
         let inner = &self.inner;
-        if !inner.keys.are_required() {
+        if !self.wants_credentials() {
             return Ok(inner.everyone.clone());
         }
-        match inner.keys.identify(authorization.ok_or_else(no_key)?, address) {
+        let issuer = inner.issuer.read().clone();
+        let authorization = authorization.ok_or_else(no_key)?;
+        let identified = match (issuer, presented_token(authorization)) {
+            (Some(issuer), Some(token)) => issuer.identify(&token, address).await,
+            _ => inner.keys.identify(authorization, address).map_err(Rejection::from),
+        };
+        match identified {
             Ok(principal) => Ok(principal.at_most(inner.everyone.role())),
-            Err(refusal) => Err(inner.failed_logins.refuse(&refusal, address, inner.clock.instant())),
+            Err(Rejection::Failed(error)) => Err(error),
+            Err(Rejection::Refused(refusal)) => {
+                Err(inner.failed_logins.refuse(&refusal, address, inner.clock.instant()))
+            }
+        }
+    }
+
+    /// Whether requests need a key or a token: from the first key or issuer on, and for good.
+    pub fn wants_credentials(&self) -> bool {
+        self.inner.had_issuer.load(Ordering::Acquire) || self.inner.keys.are_required()
+    }
+
+    /// Believes the tokens of this issuer from now on, and no other's. What runs for tokens of another is ended.
+    pub fn set_issuer(&self, issuer: Option<(IssuerSettings, Arc<dyn KeySource>)>) {
+        if issuer.is_some() {
+            self.inner.had_issuer.store(true, Ordering::Release);
+        }
+        let mut current = self.inner.issuer.write();
+        let same = |settings: &IssuerSettings| current.as_ref().filter(|before| before.name() == settings.issuer);
+        let session = match issuer.as_ref().and_then(|(settings, _)| same(settings)) {
+            Some(before) => before.session().clone(),
+            None => {
+                current.iter().for_each(|before| before.session().cancel());
+                self.inner.keys.root().child_token()
+            }
+        };
+        let clock = self.inner.clock.clone();
+        *current = issuer.map(|(settings, source)| Arc::new(Issuer::new(settings, source, clock, session)));
+    }
+
+    /// Gets the issuer's keys before the first token comes.
+    ///
+    /// # Errors
+    /// `unavailable` if they cannot be had; tokens are refused until they can.
+    pub async fn warm_issuer(&self) -> Result<()> {
+        let issuer = self.inner.issuer.read().clone();
+        match issuer {
+            Some(issuer) => issuer.warm().await,
+            None => Ok(()),
         }
     }
 
@@ -67,7 +128,8 @@ impl Access {
     /// Waits for a turn: fair by principal, first come first served within one. Dropping the future leaves the queue.
     ///
     /// # Errors
-    /// `queue_full`, `queue_timeout`, `unavailable` while draining, `unauthenticated` if the key was revoked meanwhile.
+    /// `queue_full`, `queue_timeout`, `unavailable` while draining, `unauthenticated` if the key was revoked meanwhile, or its
+    /// issuer is trusted no more.
     pub async fn admit(&self, who: &Principal, options: &AdmitOptions) -> Result<Admitted> {
         let inner = &self.inner;
         let asked = inner.clock.instant();
@@ -79,7 +141,10 @@ impl Access {
         };
         let session = who.session().unwrap_or(inner.keys.root());
         if session.is_cancelled() {
-            return Err(Error::new(ErrorKind::Unauthenticated, "the key was revoked"));
+            return Err(Error::new(
+                ErrorKind::Unauthenticated,
+                "the key was revoked, or the issuer is trusted no more",
+            ));
         }
         let started = inner.clock.instant();
         Ok(Admitted {

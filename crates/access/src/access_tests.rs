@@ -16,7 +16,7 @@ fn one_at_a_time() -> Limits {
 }
 
 async fn admit(access: &Access) -> Result<Admitted> {
-    access.admit(&access.authenticate(None, None)?, &AdmitOptions::default()).await
+    access.admit(&access.authenticate(None, None).await?, &AdmitOptions::default()).await
 }
 
 #[tokio::test]

@@ -27,6 +27,17 @@ pub(crate) fn login(who: &Principal, key: &str, address: Option<IpAddr>) {
     tracing::info!(target: TARGET, event = "login", principal = who.name(), key, address = address.map(display));
 }
 
+/// An issuer's token let someone in, for the first time or after a rest.
+pub(crate) fn token_login(who: &Principal, issuer: &str, address: Option<IpAddr>) {
+    let (principal, role, address) = (who.name(), who.role().name(), address.map(display));
+    tracing::info!(target: TARGET, event = "login", principal, role, issuer, address);
+}
+
+/// A token is good, and gives no right here.
+pub(crate) fn token_denied(subject: Option<&str>, reason: &str) {
+    tracing::warn!(target: TARGET, event = "denied", subject, reason);
+}
+
 /// Credentials that let nobody in.
 pub(crate) fn login_failed(key: Option<&str>, address: Option<IpAddr>, reason: &str) {
     let (key, address) = (key.unwrap_or("none"), address.map(display));

@@ -1,4 +1,4 @@
-//! The `Authorization` header: one key, as Bearer or as the password of Basic.
+//! The `Authorization` header: one key or token, as Bearer or as the password of Basic.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
@@ -6,14 +6,23 @@ use crate::secret::KeyText;
 
 /// The key that a header presents; None where it presents none that could be ours. The user name of Basic is free.
 pub(crate) fn presented_key(authorization: &str) -> Option<KeyText> {
+    KeyText::parse(&presented(authorization)?)
+}
+
+/// The token that a header presents; None where what it presents has not the three parts of one.
+pub(crate) fn presented_token(authorization: &str) -> Option<String> {
+    presented(authorization).filter(|text| text.bytes().filter(|byte| *byte == b'.').count() == 2)
+}
+
+fn presented(authorization: &str) -> Option<String> {
     let (scheme, value) = authorization.trim().split_once(' ')?;
     let value = value.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
-        return KeyText::parse(value);
+        return Some(value.to_owned());
     }
     if scheme.eq_ignore_ascii_case("basic") {
         let decoded = String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()?;
-        return KeyText::parse(decoded.split_once(':')?.1);
+        return Some(decoded.split_once(':')?.1.to_owned());
     }
     None
 }
@@ -33,6 +42,17 @@ mod tests {
         for header in ["", "Bearer", &key.to_string(), &format!("Digest {key}"), "Basic %", "Basic YQ==", "Basic YTpi"]
         {
             assert!(presented_key(header).is_none(), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_token_has_three_parts() {
+        let basic = format!("Basic {}", BASE64_STANDARD.encode("me:a.b.c"));
+        for header in ["Bearer a.b.c", &basic] {
+            assert_eq!(presented_token(header).as_deref(), Some("a.b.c"), "{header}");
+        }
+        for header in ["Bearer a.b", "Bearer a.b.c.d", "Bearer lb_1_2", "a.b.c"] {
+            assert!(presented_token(header).is_none(), "{header}");
         }
     }
 }

@@ -73,12 +73,12 @@ impl Server {
         self.access.keys().create(&Principal::local(), new).await
     }
 
-    fn who(&self, header: &str) -> Result<Principal> {
-        self.access.authenticate(Some(header), None)
+    async fn who(&self, header: &str) -> Result<Principal> {
+        self.access.authenticate(Some(header), None).await
     }
 
-    fn refusal(&self, header: Option<&str>) -> (ErrorKind, String) {
-        let error = self.access.authenticate(header, None).unwrap_err();
+    async fn refusal(&self, header: Option<&str>) -> (ErrorKind, String) {
+        let error = self.access.authenticate(header, None).await.unwrap_err();
         (error.kind(), error.message().to_owned())
     }
 }
@@ -94,14 +94,14 @@ fn refused(message: &str) -> (ErrorKind, String) {
 #[tokio::test]
 async fn from_the_first_key_on_every_request_needs_one() {
     let server = Server::start().await;
-    assert_eq!(server.access.authenticate(None, None).unwrap().name(), "anonymous");
+    assert_eq!(server.access.authenticate(None, None).await.unwrap().name(), "anonymous");
     let error = server.try_make(new("eve", Role::Read)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "a server must not lock its administrator out");
 
     let (_, root) = server.make("root", Role::Admin).await;
-    assert_eq!(server.refusal(None), refused("this server wants a key"));
-    assert_eq!(server.refusal(Some("Bearer secret")), refused("the `Authorization` header holds no key"));
-    let who = server.who(&root).unwrap();
+    assert_eq!(server.refusal(None).await, refused("this server wants a key"));
+    assert_eq!(server.refusal(Some("Bearer secret")).await, refused("the `Authorization` header holds no key"));
+    let who = server.who(&root).await.unwrap();
     assert_eq!((who.name(), who.role()), ("root", Role::Admin));
 }
 
@@ -110,9 +110,9 @@ async fn a_right_id_with_another_secret_is_wrong() {
     let server = Server::start().await;
     let (key, _) = server.make("root", Role::Admin).await;
     let forged = format!("Bearer lb_{}_{}", key.id, "0".repeat(64));
-    assert_eq!(server.refusal(Some(&forged)), refused("the key is wrong"));
+    assert_eq!(server.refusal(Some(&forged)).await, refused("the key is wrong"));
     let unknown = format!("Bearer lb_{}_{}", "0".repeat(16), "0".repeat(64));
-    assert_eq!(server.refusal(Some(&unknown)), refused("the key is wrong"));
+    assert_eq!(server.refusal(Some(&unknown)).await, refused("the key is wrong"));
 }
 
 #[tokio::test]
@@ -123,17 +123,17 @@ async fn keys_end_by_time_and_by_revocation_also_across_a_restart() {
     let (_, text) = server.try_make(NewKey { expires, ..new("short", Role::Read) }).await.unwrap();
     let short = format!("Bearer {text}");
     let (gone_key, gone) = server.make("gone", Role::Write).await;
-    assert!(server.who(&short).is_ok() && server.who(&gone).is_ok());
+    assert!(server.who(&short).await.is_ok() && server.who(&gone).await.is_ok());
 
     server.access.keys().revoke(&Principal::local(), &gone_key.id).await.unwrap();
-    assert_eq!(server.refusal(Some(&gone)), refused("the key was revoked"));
+    assert_eq!(server.refusal(Some(&gone)).await, refused("the key was revoked"));
     server.clock.advance(Duration::from_secs(3600));
-    assert_eq!(server.refusal(Some(&short)), refused("the key has expired"));
+    assert_eq!(server.refusal(Some(&short)).await, refused("the key has expired"));
 
     let server = server.restart().await;
-    assert_eq!(server.refusal(Some(&gone)), refused("the key was revoked"));
-    assert_eq!(server.refusal(Some(&short)), refused("the key has expired"));
-    assert!(server.who(&root).is_ok());
+    assert_eq!(server.refusal(Some(&gone)).await, refused("the key was revoked"));
+    assert_eq!(server.refusal(Some(&short)).await, refused("the key has expired"));
+    assert!(server.who(&root).await.is_ok());
     assert!(server.access.keys().are_required());
 }
 
@@ -144,7 +144,7 @@ async fn a_server_whose_keys_have_all_ended_stays_closed() {
     server.try_make(NewKey { expires, ..new("root", Role::Admin) }).await.unwrap();
     server.clock.advance(Duration::from_secs(7200));
     let server = server.restart().await;
-    assert_eq!(server.refusal(None).0, ErrorKind::Unauthenticated);
+    assert_eq!(server.refusal(None).await.0, ErrorKind::Unauthenticated);
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn revocation_ends_what_runs_and_what_waits() {
     server.make("root", Role::Admin).await;
     let (key, header) = server.make("job", Role::Read).await;
     let (_, other) = server.make("other", Role::Read).await;
-    let (who, other) = (server.who(&header).unwrap(), server.who(&other).unwrap());
+    let (who, other) = (server.who(&header).await.unwrap(), server.who(&other).await.unwrap());
     let running = server.access.admit(&who, &AdmitOptions::default()).await.unwrap();
     let others = server.access.admit(&other, &AdmitOptions::default()).await.unwrap();
     server.access.keys().revoke(&Principal::local(), &key.id).await.unwrap();
@@ -196,7 +196,7 @@ async fn grants_are_for_readers_and_writers() {
     let admin = NewKey { grants: grants.clone(), ..new("half", Role::Admin) };
     assert_eq!(server.try_make(admin).await.unwrap_err().kind(), ErrorKind::InvalidRequest);
     let (_, text) = server.try_make(NewKey { grants, ..new("reader", Role::Read) }).await.unwrap();
-    let who = server.who(&format!("Bearer {text}")).unwrap();
+    let who = server.who(&format!("Bearer {text}")).await.unwrap();
     let table = |name| TableName::parse(name, &DatabaseName::default_database()).unwrap();
     assert!(who.can_see_table(&table("sales.orders")) && !who.can_see_table(&table("hr.people")));
     assert!(!who.sees_everything() && who.may_use_paths("read files").is_err());
@@ -208,7 +208,7 @@ async fn a_server_that_only_reads_caps_every_key() {
     let keys = Keys::in_memory(clock.clone());
     let (_, text) = keys.create(&Principal::local(), new("root", Role::Admin)).await.unwrap();
     let access = Access::with_keys(Limits::default(), Principal::anonymous(Role::Read), keys, clock);
-    let who = access.authenticate(Some(&format!("Bearer {text}")), None).unwrap();
+    let who = access.authenticate(Some(&format!("Bearer {text}")), None).await.unwrap();
     assert_eq!((who.name(), who.role()), ("root", Role::Read));
 }
 
@@ -219,7 +219,7 @@ async fn uses_are_noted_at_most_once_a_minute() {
     let keys = server.access.keys();
     assert_eq!(keys.get(&key.id).unwrap().last_used, None);
     for _ in 0..180 {
-        server.who(&root).unwrap();
+        server.who(&root).await.unwrap();
         keys.note_uses().await.unwrap();
         server.clock.advance(Duration::from_secs(1));
     }
@@ -238,10 +238,10 @@ async fn the_audit_log_tells_who_and_never_a_secret() {
     let (_, root) = server.make("root", Role::Admin).await;
     let (key, reader) = server.make("reader", Role::Read).await;
     for _ in 0..3 {
-        server.who(&reader).unwrap().require(Role::Admin, "make a key").unwrap_err();
+        server.who(&reader).await.unwrap().require(Role::Admin, "make a key").unwrap_err();
     }
     server.access.keys().revoke(&Principal::local(), "reader").await.unwrap();
-    server.refusal(Some(&reader));
+    server.refusal(Some(&reader)).await;
     let text = String::from_utf8(log.lock().clone()).unwrap();
     let count = |what: &str| text.lines().filter(|line| line.contains("lakebed::audit") && line.contains(what)).count();
     assert_eq!(count("create key"), 2, "{text}");
@@ -273,11 +273,14 @@ async fn wrong_keys_are_slowed_down_and_right_ones_are_not() {
     let server = Server::start().await;
     let (_, root) = server.make("root", Role::Admin).await;
     let wrong = format!("Bearer lb_{}_{}", "0".repeat(16), "0".repeat(64));
-    let kinds: Vec<ErrorKind> = (0..30).map(|_| server.refusal(Some(&wrong)).0).collect();
+    let mut kinds = Vec::new();
+    for _ in 0..30 {
+        kinds.push(server.refusal(Some(&wrong)).await.0);
+    }
     assert!(kinds[..20].iter().all(|kind| *kind == ErrorKind::Unauthenticated));
     assert!(kinds[20..].iter().all(|kind| *kind == ErrorKind::TooManyLogins));
-    assert!(server.who(&root).is_ok());
-    assert_eq!(server.refusal(None).0, ErrorKind::Unauthenticated, "who tries nothing fails nothing");
+    assert!(server.who(&root).await.is_ok());
+    assert_eq!(server.refusal(None).await.0, ErrorKind::Unauthenticated, "who tries nothing fails nothing");
     server.clock.advance(Duration::from_secs(1));
-    assert_eq!(server.refusal(Some(&wrong)).0, ErrorKind::Unauthenticated);
+    assert_eq!(server.refusal(Some(&wrong)).await.0, ErrorKind::Unauthenticated);
 }

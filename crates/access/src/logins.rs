@@ -29,6 +29,26 @@ pub(crate) enum Refusal {
     Expired { id: String },
     /// Someone ended it.
     Revoked { id: String },
+    /// No token, or too long a one, or one that wants what is not known here.
+    TokenUnreadable,
+    /// It is signed in a way that is not allowed, or not signed.
+    TokenAlgorithm,
+    /// Its key is none of the issuer's.
+    TokenKey,
+    /// Its signature is not the issuer's.
+    TokenSignature,
+    /// Another issuer's.
+    TokenIssuer,
+    /// Meant for other servers.
+    TokenAudience,
+    /// It has no end.
+    TokenEndless,
+    /// It ended.
+    TokenExpired,
+    /// It has not begun.
+    TokenEarly,
+    /// It does not say whose it is.
+    TokenNameless,
 }
 
 /// Failed logins, by the address that they came from.
@@ -58,7 +78,7 @@ impl FailedLogins {
         metrics::counter!("lakebed_logins_failed_total").increment(1);
         if !self.take(address.map(network), now) {
             return Error::new(ErrorKind::TooManyLogins, "too many wrong keys came from this address lately")
-                .with_hint("Check the key; a right one is let in at any time.");
+                .with_hint("Check the key or token; a right one is let in at any time.");
         }
         audit::login_failed(key, address, message);
         Error::new(ErrorKind::Unauthenticated, message).with_hint(hint)
@@ -102,11 +122,22 @@ fn network(address: IpAddr) -> IpAddr {
 impl Refusal {
     fn describe(&self) -> (Option<&str>, &'static str, &'static str) {
         const ASK: &str = "Ask an administrator for another key.";
+        const NEW: &str = "Get a new token for this server from its issuer.";
         match self {
             Refusal::Unreadable => (None, "the `Authorization` header holds no key", HOW),
             Refusal::Wrong { id } => (Some(id), "the key is wrong", HOW),
             Refusal::Expired { id } => (Some(id), "the key has expired", ASK),
             Refusal::Revoked { id } => (Some(id), "the key was revoked", ASK),
+            Refusal::TokenUnreadable => (None, "the token cannot be read", NEW),
+            Refusal::TokenAlgorithm => (None, "the token's signature algorithm is not allowed", NEW),
+            Refusal::TokenKey => (None, "the token's key is none of its issuer's", NEW),
+            Refusal::TokenSignature => (None, "the token's signature is wrong", NEW),
+            Refusal::TokenIssuer => (None, "the token comes from another issuer", NEW),
+            Refusal::TokenAudience => (None, "the token is meant for another audience", NEW),
+            Refusal::TokenEndless => (None, "the token has no time of expiry", NEW),
+            Refusal::TokenExpired => (None, "the token has expired", NEW),
+            Refusal::TokenEarly => (None, "the token is not valid yet", "Compare the clocks of issuer and server."),
+            Refusal::TokenNameless => (None, "the token does not name whose it is", NEW),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, StatementKind, TableName};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiKey, Grants, audit};
+use crate::{ApiKey, Grants, audit, issuer::Rights};
 
 /// What a principal may do. Each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -46,7 +46,7 @@ struct Inner {
     name: String,
     role: Role,
     grants: Grants,
-    /// Of a key: cancelled when it is revoked.
+    /// Of a key or a token: cancelled when it is revoked, or its issuer is no longer trusted.
     session: Option<CancellationToken>,
 }
 
@@ -61,6 +61,12 @@ impl Principal {
         Self { inner: Arc::new(Inner { name, role: key.role, grants, session: Some(session) }) }
     }
 
+    /// The holder of an issuer's token.
+    pub(crate) fn of_token(name: String, rights: Rights, session: CancellationToken) -> Self {
+        let Rights { role, grants } = rights;
+        Self { inner: Arc::new(Inner { name, role, grants, session: Some(session) }) }
+    }
+
     /// The same principal, with this role if its own is higher.
     pub(crate) fn at_most(self, role: Role) -> Self {
         if self.role() <= role {
@@ -71,7 +77,7 @@ impl Principal {
         Self { inner: Arc::new(Inner { name, role, grants, session }) }
     }
 
-    /// What ends with the key of this principal; None where no key stands behind it.
+    /// What ends with the key or the issuer of this principal; None where neither stands behind it.
     pub(crate) fn session(&self) -> Option<&CancellationToken> {
         self.inner.session.as_ref()
     }
@@ -91,7 +97,7 @@ impl Principal {
         Self::new(format!("system:{duty}"), Role::Admin)
     }
 
-    /// The name in history and logs: `anonymous`, `local`, `system:crawler`.
+    /// The name in history and logs: a key's, `oidc:NAME` for tokens, `anonymous`, `local`, `system:crawler`.
     pub fn name(&self) -> &str {
         &self.inner.name
     }

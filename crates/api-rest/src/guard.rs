@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::header,
+    http::{HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -19,7 +19,8 @@ pub(crate) async fn guard(State(state): State<RestState>, mut request: Request, 
     if state.settings.open_metrics && is_metrics(&request) {
         return next.run(request).await;
     }
-    match principal(&state, &request) {
+    let (credentials, address) = (credentials(&request), address(&request));
+    match principal(&state, credentials, address).await {
         Ok(who) => {
             request.extensions_mut().insert(who.clone());
             let mut response = next.run(request).await;
@@ -34,10 +35,14 @@ fn is_metrics(request: &Request) -> bool {
     request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str() == METRICS)
 }
 
-fn principal(state: &RestState, request: &Request) -> Result<Principal> {
+async fn principal(state: &RestState, credentials: Option<HeaderValue>, address: Option<IpAddr>) -> Result<Principal> {
     let not_text = |_| Error::new(ErrorKind::Unauthenticated, "the `Authorization` header is not text");
-    let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().map_err(not_text));
-    state.query.access().authenticate(header.transpose()?, address(request))
+    let text = credentials.as_ref().map(|value| value.to_str().map_err(not_text)).transpose()?;
+    state.query.access().authenticate(text, address).await
+}
+
+fn credentials(request: &Request) -> Option<HeaderValue> {
+    request.headers().get(header::AUTHORIZATION).cloned()
 }
 
 /// Where the connection comes from: whoever serves the router puts it into the request's extensions.

@@ -5,11 +5,14 @@
 mod assembly;
 mod commands;
 mod display;
+mod duties;
 mod exit;
 mod generate;
-mod http_server;
+mod http;
+mod issuer_keys;
 mod logging;
 mod progress;
+mod reload;
 mod remote;
 mod settings;
 mod writer;

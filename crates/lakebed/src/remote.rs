@@ -7,11 +7,16 @@ use arrow_ipc::reader::StreamDecoder;
 use futures::StreamExt as _;
 use lakebed_formats::Format;
 use lakebed_types::{DatabaseName, Error, ErrorKind, Estimate, Result, TableEstimate, format_bytes};
-use reqwest::{Client, RequestBuilder, Response, header};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder, Response, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::{display::Display, progress, settings::parse_duration, writer::Output};
+use crate::{
+    display::Display,
+    progress,
+    settings::{ClientSettings, parse_duration},
+    writer::Output,
+};
 
 /// The route of the keys.
 const KEYS: &str = "/v1/keys";
@@ -25,8 +30,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads the URL; asks nothing yet. `key` is sent with every request.
-    pub(crate) fn new(url: &str, key: Option<&str>) -> Result<Self> {
+    /// Reads the URL and the files of the settings; asks nothing yet. The key is sent with every request.
+    pub(crate) fn new(url: &str, settings: &ClientSettings) -> Result<Self> {
         let wrong = || {
             Error::invalid_request(format!("`{url}` is not the URL of a server"))
                 .with_hint("Write it as http://127.0.0.1:8000.")
@@ -35,9 +40,9 @@ impl Server {
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(wrong());
         }
-        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let client = with_certificates(Client::builder().connect_timeout(CONNECT_TIMEOUT), settings)?.build();
         let client = client.map_err(|error| Error::internal("the HTTP client does not start").with_source(error))?;
-        Ok(Self { client, base, key: key.map(str::to_owned) })
+        Ok(Self { client, base, key: settings.key.clone() })
     }
 
     /// Runs a statement there and writes its result here.
@@ -124,12 +129,53 @@ impl Server {
             None => request,
         };
         let response = request.send().await.map_err(|error| {
-            Error::new(ErrorKind::Unavailable, format!("no answer from {}", self.base))
-                .with_hint("Is the server running there? Start one with `lakebed serve`.")
-                .with_source(error)
+            let failed = Error::new(ErrorKind::Unavailable, format!("no answer from {}{}", self.base, reason(&error)));
+            let hint = match self.base.scheme() {
+                "https" => "Is a server with TLS running there? Name the authority of its certificate with --ca-cert.",
+                _ => "Is the server running there? Start one with `lakebed serve`.",
+            };
+            failed.with_hint(hint).with_source(error)
         })?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
+}
+
+/// Trusts the authorities that the settings name, if they name any, and shows their certificate to servers that ask.
+fn with_certificates(mut builder: ClientBuilder, settings: &ClientSettings) -> Result<ClientBuilder> {
+    if let Some(file) = &settings.ca_cert {
+        let all = Certificate::from_pem_bundle(&read_file(file)?).map_err(|error| no_pem(file, error))?;
+        if all.is_empty() {
+            return Err(Error::invalid_request(format!("{} holds no certificate", file.display())));
+        }
+        builder = all.into_iter().fold(builder.tls_built_in_root_certs(false), ClientBuilder::add_root_certificate);
+    }
+    match (&settings.tls_cert, &settings.tls_key) {
+        (Some(cert), Some(key)) => {
+            let both = [read_file(cert)?, b"\n".to_vec(), read_file(key)?].concat();
+            Ok(builder.identity(Identity::from_pem(&both).map_err(|error| no_pem(cert, error))?))
+        }
+        (None, None) => Ok(builder),
+        _ => Err(Error::invalid_request("a client's certificate needs both client.tls_cert and client.tls_key")),
+    }
+}
+
+fn read_file(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).map_err(|error| {
+        Error::invalid_request(format!("{} cannot be read: {error}", file.display())).with_source(error)
+    })
+}
+
+fn no_pem(file: &Path, error: reqwest::Error) -> Error {
+    Error::invalid_request(format!("{} is no PEM file of a certificate and its key", file.display())).with_source(error)
+}
+
+/// The innermost cause of a failure: what the system, or TLS, says.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    format!(": {cause}")
 }
 
 /// The error that a problem document tells.

@@ -8,7 +8,10 @@ use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, QueryState, QuerySt
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::stats::StatsHandle;
+use crate::{
+    slow::{self, SlowQueries},
+    stats::StatsHandle,
+};
 
 /// Longer statements are cut in the history, so that it stays small.
 const MAX_SQL_BYTES: usize = 16 << 10;
@@ -45,6 +48,7 @@ pub struct QueryRecord {
 pub(crate) struct History {
     entries: Mutex<Entries>,
     capacity: usize,
+    slow: SlowQueries,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +66,12 @@ struct Entry {
 
 impl History {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: Mutex::default(), capacity: capacity.max(1) }
+        Self { entries: Mutex::default(), capacity: capacity.max(1), slow: SlowQueries::default() }
+    }
+
+    /// Which executions are logged at their end.
+    pub(crate) fn slow(&self) -> &SlowQueries {
+        &self.slow
     }
 
     /// Remembers an execution; whoever cancels it by id cancels this token.
@@ -107,6 +116,12 @@ impl History {
         entry.record.ended = Some(ended);
         entry.record.statistics = statistics.unwrap_or_default();
         entry.stats = None;
+        let slow = self.slow.is_slow(&entry.record).then(|| entry.record.clone());
+        // Writing a line may wait for whoever reads the log.
+        drop(entries);
+        if let Some(record) = slow {
+            slow::log(&record);
+        }
     }
 
     /// It failed, also where it seemed to have ended well: its result could not be kept.

@@ -28,6 +28,7 @@ mod service;
 mod session;
 mod settings;
 mod show;
+mod slow;
 mod spool;
 mod sql;
 mod stats;

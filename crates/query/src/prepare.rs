@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use lakebed_access::Principal;
 use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, Result};
+use tracing::Instrument as _;
 
 use crate::{
     declare,
@@ -34,10 +35,13 @@ pub(crate) async fn prepare(
     let statement = parse(engine, text).await?;
     who.may_run(statement.kind)?;
     let kind = statement.kind;
+    let id = QueryId::random();
     let preparation = Preparation { engine, who, options, resources: engine.sessions.resources() };
-    let Outcome { work, schema, resolved, etag } = preparation.statement(statement, text).await?;
+    let span = tracing::info_span!("query", query_id = %id, principal = who.name());
+    let outcome = preparation.statement(statement, text).instrument(span).await?;
+    let Outcome { work, schema, resolved, etag } = outcome;
     Ok(PreparedQuery {
-        id: QueryId::random(),
+        id,
         sql: text.to_owned(),
         kind,
         source: options.source,

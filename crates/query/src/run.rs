@@ -12,6 +12,7 @@ use lakebed_types::{Clock, Error, ErrorKind, QueryId, Result, StatementKind};
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 use crate::{history::History, prepared::PreparedQuery, runtime, service::Engine, stats::StatsHandle, work};
 
@@ -86,7 +87,7 @@ pub(crate) async fn start(engine: Arc<Engine>, admitted: Admitted, prepared: Pre
     let stats = StatsHandle::begin(
         engine.clock.clone(),
         prepared.resources.clone(),
-        engine.settings.price_per_tib_usd,
+        engine.price.per_tib_usd(),
         admitted.queued(),
         prepared.planning,
     );
@@ -106,7 +107,8 @@ pub(crate) async fn start(engine: Arc<Engine>, admitted: Admitted, prepared: Pre
     let ending = Arc::new(Ending::default());
     let who = admitted.principal().clone();
     let (ready, is_ready) = tokio::sync::oneshot::channel();
-    let work = work::produce(engine.clone(), who, prepared, sink, ready);
+    let span = tracing::info_span!("query", query_id = %id, principal = who.name());
+    let work = work::produce(engine.clone(), who, prepared, sink, ready).instrument(span.clone());
     let supervisor = Supervisor {
         id,
         kind,
@@ -117,7 +119,7 @@ pub(crate) async fn start(engine: Arc<Engine>, admitted: Admitted, prepared: Pre
         admitted,
     };
     let producer = engine.cpu.handle().spawn(work);
-    tokio::spawn(supervisor.watch(engine, producer));
+    tokio::spawn(supervisor.watch(engine, producer).instrument(span));
     let batches = stream_of(receiver, ending.clone(), client.drop_guard());
     // A plan that cannot be made, or a statement that fails at once, is an error of `run` and not of the stream.
     if is_ready.await.is_err() {

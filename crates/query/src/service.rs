@@ -22,6 +22,7 @@ use crate::{
     session::Sessions,
     settings::QuerySettings,
     spool::{ResultPage, Spool},
+    stats::Price,
     work::Work,
 };
 
@@ -34,6 +35,7 @@ pub struct QueryService {
 /// What all statements share.
 pub(crate) struct Engine {
     pub(crate) settings: QuerySettings,
+    pub(crate) price: Price,
     pub(crate) catalog: Catalog,
     pub(crate) access: Access,
     pub(crate) clock: Arc<dyn Clock>,
@@ -62,6 +64,7 @@ impl QueryService {
             caches: ReadCaches::new(settings.metadata_cache_bytes, settings.column_cache_bytes),
             history: History::new(settings.history_entries),
             spool: Spool::new(&settings, clock.clone())?,
+            price: Price::new(settings.price_per_tib_usd),
             settings,
             catalog,
             access,
@@ -122,7 +125,7 @@ impl QueryService {
     /// `internal` if a statistic cannot be evaluated.
     #[expect(clippy::unused_async, reason = "the façade's promise: an estimate may one day ask a worker")]
     pub async fn estimate(&self, prepared: &PreparedQuery) -> Result<Estimate> {
-        let price = self.engine.settings.price_per_tib_usd;
+        let price = self.engine.price.per_tib_usd();
         let rows = match &prepared.work {
             Work::Rows(rows) | Work::Analyze(rows) => rows,
             Work::Write(write) => &write.rows,
@@ -222,6 +225,16 @@ impl QueryService {
     /// As for [`QueryService::results`].
     pub async fn result_stream(&self, who: &Principal, id: QueryId) -> Result<(SchemaRef, BatchStream)> {
         background::result_stream(&self.engine, who, id).await
+    }
+
+    /// From the next query on, scanning a TiB has this price in US dollars.
+    pub fn set_price_per_tib(&self, usd: f64) {
+        self.engine.price.set(usd);
+    }
+
+    /// Queries that take this long or longer are logged at their end, those that run now included; None: none is.
+    pub fn set_slow_query(&self, from: Option<Duration>) {
+        self.engine.history.slow().set(from);
     }
 
     /// Ends what is past its lifetime. Called by the server's duty loop.

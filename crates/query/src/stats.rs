@@ -136,6 +136,26 @@ impl fmt::Debug for StatsHandle {
     }
 }
 
+/// The price of scanning a TiB, in US dollars. Can change while queries run.
+#[derive(Debug)]
+pub(crate) struct Price {
+    bits: AtomicU64,
+}
+
+impl Price {
+    pub(crate) fn new(per_tib_usd: f64) -> Self {
+        Self { bits: AtomicU64::new(per_tib_usd.to_bits()) }
+    }
+
+    pub(crate) fn per_tib_usd(&self) -> f64 {
+        f64::from_bits(self.bits.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set(&self, per_tib_usd: f64) {
+        self.bits.store(per_tib_usd.to_bits(), Ordering::Relaxed);
+    }
+}
+
 /// What scanning these bytes costs, in US dollars.
 pub(crate) fn price(bytes: u64, per_tib_usd: f64) -> f64 {
     bytes as f64 / TIB * per_tib_usd

@@ -84,7 +84,7 @@ async fn ready(State(state): State<RestState>) -> ApiResult<Response> {
 )]
 async fn metrics(State(state): State<RestState>, who: Option<Extension<Principal>>) -> ApiResult<Response> {
     if let Some(Extension(who)) = who
-        && state.query.access().keys().are_required()
+        && state.query.access().wants_credentials()
     {
         who.require(Role::Admin, "read metrics")?;
     }

@@ -1,6 +1,6 @@
 //! `lakebed demo`: sample data, served, with three commands to try.
 
-use std::{net::SocketAddr, path::Path};
+use std::path::Path;
 
 use clap::Args;
 use lakebed_types::{Error, ErrorKind, Result};
@@ -8,6 +8,7 @@ use lakebed_types::{Error, ErrorKind, Result};
 use super::serve::{ServeArgs, serve};
 use crate::{
     generate::{self, Dataset},
+    logging::Logging,
     progress,
     settings::{DataSettings, Sources},
 };
@@ -28,7 +29,7 @@ pub(super) struct DemoArgs {
 
 const SEED: u64 = 42;
 
-pub(super) async fn run(args: DemoArgs, mut sources: Sources) -> Result<()> {
+pub(super) async fn run(args: DemoArgs, mut sources: Sources, logging: Logging) -> Result<()> {
     super::set_flags(&mut sources, &[("--data-dir", "data.dir", Some(args.data_dir.clone()))])?;
     let folder = DataSettings::read(&sources.values)?.dir.join("demo");
     write_samples(&folder, args.rows)?;
@@ -41,7 +42,7 @@ pub(super) async fn run(args: DemoArgs, mut sources: Sources) -> Result<()> {
         parquet_pages: Some(pages),
         ..ServeArgs::default()
     };
-    serve(serve_args, sources, announce).await
+    serve(serve_args, sources, logging, announce).await
 }
 
 fn write_samples(folder: &Path, rows: u64) -> Result<()> {
@@ -68,23 +69,23 @@ fn write_samples(folder: &Path, rows: u64) -> Result<()> {
     Ok(())
 }
 
-fn announce(address: SocketAddr) {
+fn announce(url: &str) {
     let program = std::env::current_exe().map_or_else(|_| "lakebed".to_owned(), |path| path.display().to_string());
     eprint!(
         "
 Lakebed is serving three tables: sample, events, billing.
 
-  http://{address}/            tables and a query box
-  http://{address}/docs        the API, to try out
-  http://{address}/metrics     what it is doing
+  {url}/            tables and a query box
+  {url}/docs        the API, to try out
+  {url}/metrics     what it is doing
 
 Try:
 
-  curl 'http://{address}/v1/sql?format=csv' -d 'SELECT category, count(*) AS n, avg(value_normal) AS mean FROM sample GROUP BY ALL ORDER BY n DESC'
+  curl '{url}/v1/sql?format=csv' -d 'SELECT category, count(*) AS n, avg(value_normal) AS mean FROM sample GROUP BY ALL ORDER BY n DESC'
 
-  curl 'http://{address}/query-parquet?table=sample&page=2&page_size=3'
+  curl '{url}/query-parquet?table=sample&page=2&page_size=3'
 
-  {program} sql 'SELECT kind, count(*) AS n FROM events GROUP BY kind ORDER BY n DESC' --url http://{address}
+  {program} sql 'SELECT kind, count(*) AS n FROM events GROUP BY kind ORDER BY n DESC' --url {url}
 
 Stop with Ctrl-C.
 "

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     assembly,
     remote::Server,
-    settings::{Sources, parse_duration},
+    settings::{ClientSettings, Sources, parse_duration},
 };
 
 /// Creates, lists and revokes the keys of a server
@@ -36,6 +36,9 @@ pub(super) struct KeysArgs {
     /// An administrator's key for that server; better in LAKEBED_CLIENT_KEY
     #[arg(long, global = true, requires = "url")]
     key: Option<String>,
+    /// PEM file of the authorities of that server's certificate [default: the system's]
+    #[arg(long, global = true, requires = "url", value_name = "FILE")]
+    ca_cert: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,9 +72,16 @@ struct CreateArgs {
 
 pub(super) async fn run(args: KeysArgs, mut sources: Sources) -> Result<()> {
     let data_dir = args.data_dir.clone();
-    super::set_flags(&mut sources, &[("--data-dir", "data.dir", data_dir), ("--key", "client.key", args.key.clone())])?;
+    super::set_flags(
+        &mut sources,
+        &[
+            ("--data-dir", "data.dir", data_dir),
+            ("--key", "client.key", args.key.clone()),
+            ("--ca-cert", "client.ca_cert", args.ca_cert.clone()),
+        ],
+    )?;
     match &args.url {
-        Some(url) => there(&Server::new(url, sources.values.text("client.key"))?, args.action).await,
+        Some(url) => there(&Server::new(url, &ClientSettings::read(&sources.values))?, args.action).await,
         None => here(&assembly::open_keys(&sources).await?, args.action).await,
     }
 }

@@ -15,7 +15,8 @@ use clap::{Parser, Subcommand};
 use lakebed_types::{Error, Result};
 
 use crate::{
-    exit, logging,
+    exit,
+    logging::Logging,
     settings::{LogSettings, Sources, load},
 };
 
@@ -61,13 +62,13 @@ pub(crate) fn main() -> ExitCode {
 fn run(line: CommandLine) -> Result<()> {
     let mut sources = load(line.config.as_deref())?;
     if let Some(levels) = &line.log {
-        sources.values.set("log.filter", levels.clone(), "--log")?;
+        sources.set_flag("log.filter", levels.clone(), "--log")?;
     }
     let serving = matches!(line.command, Command::Serve(_) | Command::Demo(_));
-    logging::start(&LogSettings::read(&sources.values, !serving)?)?;
+    let logging = Logging::start(&LogSettings::read(&sources.values, !serving)?)?;
     match line.command {
-        Command::Demo(args) => block_on(demo::run(args, sources)),
-        Command::Serve(args) => block_on(serve::run(args, sources)),
+        Command::Demo(args) => block_on(demo::run(args, sources, logging)),
+        Command::Serve(args) => block_on(serve::run(args, sources, logging)),
         Command::Sql(args) => block_on(sql::run(args, sources)),
         Command::Crawl(args) => block_on(crawl::run(args, sources)),
         Command::Generate(args) => generate::run(&args),
@@ -94,7 +95,7 @@ fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
 fn set_flags(sources: &mut Sources, flags: &[(&str, &str, Option<String>)]) -> Result<()> {
     for (flag, name, value) in flags {
         if let Some(value) = value {
-            sources.values.set(name, value.clone(), flag)?;
+            sources.set_flag(name, value.clone(), flag)?;
         }
     }
     Ok(())

@@ -9,20 +9,23 @@ use std::{
 };
 
 use clap::Args;
-use lakebed_access::{Grants, Keys, NewKey, Principal, Role};
+use lakebed_access::{Access, Grants, NewKey, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState};
 use lakebed_catalog::CrawlRequest;
+use lakebed_query::QueryService;
 use lakebed_storage::Location;
 use lakebed_types::{DatabaseName, Error, Result, format_count};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     assembly::{Lake, LakeOptions},
-    http_server::HttpServer,
+    duties::{Duties, metrics_recorder},
+    http::{HttpServer, Tls},
+    logging::Logging,
     progress,
-    settings::{ServerSettings, Sources},
+    reload::{self, Live},
+    settings::{LogSettings, OidcSettings, ServerSettings, Sources},
 };
 
 /// Crawls the locations into database `default` and serves them over HTTP
@@ -54,52 +57,55 @@ pub(super) struct ServeArgs {
     pub(super) read_only: bool,
 }
 
-/// How often background duties run: due freshness looks, ends of kept results.
-const DUTY_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
-
 /// The name of the key that a server makes for itself.
 const FIRST_KEY: &str = "admin";
 
 /// Time for the last bytes of answers to leave, after the queries have ended.
 const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_secs(2);
 
-pub(super) async fn run(args: ServeArgs, sources: Sources) -> Result<()> {
-    serve(args, sources, |_| {}).await
+pub(super) async fn run(args: ServeArgs, sources: Sources, logging: Logging) -> Result<()> {
+    serve(args, sources, logging, |_| {}).await
 }
 
-/// Serves until a signal; `started` is called once with the address, when the tables are there.
+/// Serves until a signal; `started` is called once with the URL, when the tables are there.
 pub(super) async fn serve(
     args: ServeArgs,
     mut sources: Sources,
-    started: impl FnOnce(std::net::SocketAddr),
+    logging: Logging,
+    started: impl FnOnce(&str),
 ) -> Result<()> {
     set_flags(&mut sources, &args)?;
     let server = ServerSettings::read(&sources.values)?;
+    let tls = server.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let tables = tables_to_serve(&args, &sources)?;
     let lake = open_lake(&args, &sources, &tables, &server).await?;
     let ready = Arc::new(AtomicBool::new(false));
     let idle_client = lake.query.access().limits().idle_client;
-    let state =
-        RestState::new(lake.query.clone(), rest_settings(&server, idle_client), ready.clone(), metrics_recorder()?);
-    let http = HttpServer::bind(&server).await?;
-    let address = http.address();
-    close_to_strangers(&server, lake.query.access().keys()).await?;
+    let prometheus = metrics_recorder()?;
+    let settings = rest_settings(&server, idle_client);
+    let state = RestState::new(lake.query.clone(), settings, ready.clone(), prometheus.clone());
+    let http = HttpServer::bind(&server, tls.clone()).await?;
+    let url = http.url();
+    trust(&lake.query, &sources)?;
+    close_to_strangers(&server, lake.query.access()).await?;
     let stop = CancellationToken::new();
+    let reloads = tokio::spawn(Live { sources, tls: tls.clone(), query: lake.query.clone(), logging }.watch());
     let serving = tokio::spawn(http.serve(lakebed_api_rest::router(state), stop.clone()));
-    let signal = crate::http_server::shutdown_signal();
+    let signal = crate::http::shutdown_signal();
     tokio::pin!(signal);
     tokio::select! {
         crawled = crawl_all(&lake, &tables) => crawled?,
         () = &mut signal => return Ok(()),
     }
     ready.store(true, Ordering::Release);
-    tracing::info!(%address, "serving");
-    let duties = tokio::spawn(duties(lake.query.clone()));
-    started(address);
+    tracing::info!(url, "serving");
+    let duties = tokio::spawn(Duties { query: lake.query.clone(), tls, prometheus }.run());
+    started(&url);
     signal.await;
     ready.store(false, Ordering::Release);
     tracing::info!(grace = ?server.shutdown_grace, "draining");
     duties.abort();
+    reloads.abort();
     lake.query.access().drain(server.shutdown_grace).await;
     stop.cancel();
     if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
@@ -125,10 +131,26 @@ fn set_flags(sources: &mut Sources, args: &ServeArgs) -> Result<()> {
     )
 }
 
-/// Sees to it that an address which others can reach wants a key. Where there is none yet, an administrator's is made and
-/// shown on stdout, which holds nothing else.
-async fn close_to_strangers(server: &ServerSettings, keys: &Keys) -> Result<()> {
-    if server.http.ip().is_loopback() || keys.are_required() {
+/// Whose tokens are believed, and what is logged of queries.
+fn trust(query: &QueryService, sources: &Sources) -> Result<()> {
+    if let Some(settings) = OidcSettings::read(&sources.values)? {
+        reload::believe(query.access(), Some(&settings))?;
+    }
+    query.set_slow_query(LogSettings::read(&sources.values, false)?.slow_query);
+    Ok(())
+}
+
+/// Sees to it that an address which others can reach wants a key or a token. Where there is neither yet, an administrator's
+/// key is made and shown on stdout, which holds nothing else.
+async fn close_to_strangers(server: &ServerSettings, access: &Access) -> Result<()> {
+    if server.http.ip().is_loopback() {
+        return Ok(());
+    }
+    let keys = access.keys();
+    if server.tls.is_none() && (access.wants_credentials() || !server.insecure) {
+        tracing::warn!(address = %server.http, "keys and results cross the network in the clear: set server.tls_cert, or put a proxy with TLS in front");
+    }
+    if access.wants_credentials() {
         return Ok(());
     }
     if server.insecure {
@@ -221,27 +243,6 @@ fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration) -> R
         open_metrics: server.open_metrics,
         token_secret: server.token_secret.as_ref().map_or(random.token_secret, |text| Sha256::digest(text).into()),
         ..random
-    }
-}
-
-fn metrics_recorder() -> Result<PrometheusHandle> {
-    PrometheusBuilder::new()
-        .install_recorder()
-        .map_err(|error| Error::internal("the metrics recorder does not start").with_source(error))
-}
-
-async fn duties(query: lakebed_query::QueryService) {
-    let mut period = tokio::time::interval(DUTY_PERIOD);
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        period.tick().await;
-        query.sweep();
-        if let Err(error) = query.access().keys().note_uses().await {
-            tracing::warn!(?error, "noting the last uses of keys failed");
-        }
-        if let Err(error) = query.catalog().refresh_due().await {
-            tracing::warn!(?error, "looking for new files failed");
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     assembly::{Lake, LakeOptions},
     display::Display,
     progress, remote,
-    settings::Sources,
+    settings::{ClientSettings, Sources},
     writer::Output,
 };
 
@@ -37,6 +37,9 @@ pub(super) struct SqlArgs {
     /// A key for that server; better in LAKEBED_CLIENT_KEY
     #[arg(long, requires = "url")]
     key: Option<String>,
+    /// PEM file of the authorities of that server's certificate [default: the system's]
+    #[arg(long, requires = "url", value_name = "FILE")]
+    ca_cert: Option<String>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = OutputFormat::Display)]
     format: OutputFormat,
@@ -93,8 +96,11 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
             .with_hint("Add --format csv, json, ndjson, arrow or parquet."));
     }
     if let Some(url) = &args.url {
-        super::set_flags(&mut sources, &[("--key", "client.key", args.key.clone())])?;
-        let server = remote::Server::new(url, sources.values.text("client.key"))?;
+        super::set_flags(
+            &mut sources,
+            &[("--key", "client.key", args.key.clone()), ("--ca-cert", "client.ca_cert", args.ca_cert.clone())],
+        )?;
+        let server = remote::Server::new(url, &ClientSettings::read(&sources.values))?;
         return match args.estimate {
             true => print_estimate(&server.estimate(&sql, &args.database).await?),
             false => server.run(&sql, &args.database, args.timeout.as_deref(), format, args.output.as_deref()).await,
@@ -110,7 +116,7 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
     let lake = open_lake(&args, &sources).await?;
     tokio::select! {
         done = run_here(&lake, &sql, &args, format) => done,
-        () = crate::http_server::shutdown_signal() => {
+        () = crate::http::shutdown_signal() => {
             Err(Error::new(lakebed_types::ErrorKind::Cancelled, "stopped by a signal"))
         }
     }

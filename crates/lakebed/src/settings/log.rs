@@ -1,5 +1,7 @@
 //! `[log]`: what is logged, and how.
 
+use std::time::Duration;
+
 use lakebed_types::Result;
 
 use super::{Key, Values};
@@ -7,6 +9,11 @@ use super::{Key, Values};
 pub(super) const KEYS: &[Key] = &[
     Key { name: "log.filter", default: "info", about: "Levels, such as `info` or `warn,lakebed_query=debug`." },
     Key { name: "log.format", default: "text", about: "`text` or `json`, on stderr." },
+    Key {
+        name: "log.slow_query",
+        default: "10s",
+        about: "A query that takes this long or longer is logged with its text and statistics; `0s`: none is.",
+    },
 ];
 
 /// How log lines are written.
@@ -21,6 +28,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct LogSettings {
     pub(crate) filter: String,
     pub(crate) format: LogFormat,
+    /// From how long on a query is logged; None: never.
+    pub(crate) slow_query: Option<Duration>,
 }
 
 impl LogSettings {
@@ -33,6 +42,7 @@ impl LogSettings {
             other => return Err(values.wrong("log.format", other, "text or json")),
         };
         let filter = if quiet && !values.is_set("log.filter") { "error" } else { filter };
-        Ok(Self { filter: filter.to_owned(), format })
+        let slow_query = Some(values.duration("log.slow_query")?).filter(|time| !time.is_zero());
+        Ok(Self { filter: filter.to_owned(), format, slow_query })
     }
 }

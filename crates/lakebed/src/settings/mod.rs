@@ -9,6 +9,7 @@ mod data;
 mod key;
 mod limits;
 mod log;
+mod oidc;
 mod query;
 mod reference;
 mod server;
@@ -17,20 +18,32 @@ mod storage;
 mod values;
 
 pub(crate) use catalog::catalog_settings;
+pub(crate) use client::ClientSettings;
 pub(crate) use data::DataSettings;
 pub(crate) use key::Key;
 pub(crate) use limits::limits;
 pub(crate) use log::{LogFormat, LogSettings};
-pub(crate) use query::{lake_of, query_settings};
+pub(crate) use oidc::{OidcSettings, is_safe};
+pub(crate) use query::{lake_of, price, query_settings};
 pub(crate) use reference::reference_page;
-pub(crate) use server::ServerSettings;
+pub(crate) use server::{ServerSettings, TlsSettings};
 pub(crate) use sources::{Sources, load};
 pub(crate) use storage::storage_settings;
 pub(crate) use values::{Values, parse_duration};
 
 /// Every key, section by section, in the order of the reference page.
 pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
-    [server::KEYS, data::KEYS, storage::KEYS, catalog::KEYS, query::KEYS, limits::KEYS, client::KEYS, log::KEYS]
-        .into_iter()
-        .flatten()
+    [
+        server::KEYS,
+        oidc::KEYS,
+        data::KEYS,
+        storage::KEYS,
+        catalog::KEYS,
+        query::KEYS,
+        limits::KEYS,
+        client::KEYS,
+        log::KEYS,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -53,6 +53,11 @@ pub(crate) fn lake_of(values: &Values, data_dir: &Path) -> Result<Location> {
     }
 }
 
+/// US dollars for scanning a TiB.
+pub(crate) fn price(values: &Values) -> Result<f64> {
+    values.parse("query.price_per_tib", "a number")
+}
+
 /// Reads the section. `lake`: where managed tables go, None where nothing may be written.
 pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Location>) -> Result<QuerySettings> {
     let bytes_or_share = |name: &str, share: f64| match values.text(name) {
@@ -84,7 +89,7 @@ pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Loca
         batch_rows: values.parse("query.batch_rows", "a number")?,
         metadata_cache_bytes,
         column_cache_bytes: bytes_or_share("query.column_cache", COLUMN_CACHE_SHARE)?,
-        price_per_tib_usd: values.parse("query.price_per_tib", "a number")?,
+        price_per_tib_usd: price(values)?,
         history_entries: values.parse("query.history", "a number")?,
         lake,
         sql: SqlLimits { planning: values.duration("query.planning_time")?, ..SqlLimits::default() },

@@ -1,6 +1,9 @@
 //! Where settings come from: the environment, `.env`, `lakebed.toml`. Flags are put on top by each command.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use lakebed_types::{Error, ErrorKind, Result};
 
@@ -14,6 +17,29 @@ pub(crate) struct Sources {
     pub(crate) environment: BTreeMap<String, String>,
     /// `NAME = "LOCATION"` of the file's `[tables]`.
     pub(crate) tables: Vec<(String, String)>,
+    /// `--config`.
+    config: Option<PathBuf>,
+    /// Settings of the command line: name, text, flag.
+    flags: Vec<(String, String, String)>,
+}
+
+impl Sources {
+    /// Puts a flag's setting on top of the other sources.
+    pub(crate) fn set_flag(&mut self, name: &str, text: impl Into<String>, flag: &str) -> Result<()> {
+        let text = text.into();
+        self.values.set(name, text.clone(), flag)?;
+        self.flags.push((name.to_owned(), text, flag.to_owned()));
+        Ok(())
+    }
+
+    /// The same sources, read again: what has changed in the files since the start is in the result.
+    pub(crate) fn reload(&self) -> Result<Self> {
+        let mut fresh = load(self.config.as_deref())?;
+        for (name, text, flag) in &self.flags {
+            fresh.set_flag(name, text.clone(), flag)?;
+        }
+        Ok(fresh)
+    }
 }
 
 /// Reads `lakebed.toml` (`config`, else the one in the working directory if it is there), `.env` and the environment.
@@ -21,7 +47,13 @@ pub(crate) struct Sources {
 /// # Errors
 /// `invalid_request` for an unknown key or a file that does not parse; `not_found` for a missing `--config` file.
 pub(crate) fn load(config: Option<&Path>) -> Result<Sources> {
-    let mut sources = Sources { values: Values::default(), environment: environment()?, tables: Vec::new() };
+    let mut sources = Sources {
+        values: Values::default(),
+        environment: environment()?,
+        tables: Vec::new(),
+        config: config.map(Path::to_owned),
+        flags: Vec::new(),
+    };
     let default_file = Path::new("lakebed.toml");
     match config {
         Some(file) => read_file(file, &mut sources)?,
