@@ -1,6 +1,8 @@
 """Measures Lakebed against its peers in one run on this machine and writes docs/benchmarks.md.
 
-    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [planning] [start]
+    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [planning] [start] [cancel] [endurance]
+
+Without a name all of them but `endurance`, which takes 20 minutes.
 
 Each figure is the median of runs that alternate between the systems, so that a machine whose speed drifts drifts for both.
 """
@@ -20,6 +22,8 @@ import time
 import duckdb
 import requests
 
+import endurance
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Taken out: the server refuses variables of its own name that it does not know.
 BINARY = os.environ.pop("LAKEBED_BENCH_BINARY")
@@ -27,6 +31,7 @@ DATA = pathlib.Path(os.environ.pop("LAKEBED_BENCH_DATA"))
 TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
 QUERIES = {int(file.stem[1:]): file.read_text() for file in sorted((ROOT / "bench/tpch").glob("q*.sql"))}
 ROUNDS = int(os.environ.pop("LAKEBED_BENCH_ROUNDS", "5"))
+ARROW = "application/vnd.apache.arrow.stream"
 CORES = os.cpu_count()
 
 
@@ -67,7 +72,9 @@ def lakebed(*arguments, environment=None):
     with tempfile.TemporaryDirectory() as folder:
         url = f"http://127.0.0.1:{free_port()}"
         command = [BINARY, "serve", *map(str, arguments), "--http", url[7:], "--data-dir", folder, "--log", "error"]
-        with process(command, url, "/ready", environment) as child:
+        # What is measured is work: no answer shall be one that was kept.
+        with process(command, url, "/ready", {"LAKEBED_QUERY_RESULT_CACHE": "0"} | (environment or {})) as child:
+            child.data_dir = folder
             yield url, child
 
 
@@ -128,7 +135,7 @@ def bench_tpch():
         for number, sql in QUERIES.items():
             times = alternate({
                 "duckdb": lambda: oracle.sql(sql).to_arrow_table(),
-                "rest": lambda: post(session, url, sql, "application/vnd.apache.arrow.stream"),
+                "rest": lambda: post(session, url, sql, ARROW),
             })
             # A process of its own for each query: start, crawl and query together.
             times["cli"] = statistics.median(timed(lambda: subprocess.run(
@@ -204,7 +211,7 @@ def bench_pages():
 
 def bench_export():
     file = sample_file(1_000_000)
-    accept = {"json": "application/json", "csv": "text/csv", "arrow": "application/vnd.apache.arrow.stream"}
+    accept = {"json": "application/json", "csv": "text/csv", "arrow": ARROW}
     session, rows = requests.Session(), []
     with lakebed(f"sample={file}") as (ours, child), peer(file.parent) as (theirs, _):
         before = resident_mib(child.pid)
@@ -313,6 +320,75 @@ def bench_start():
     return table(("what", "measured", "goal"), rows)
 
 
+def until_nothing_runs(session, url):
+    while True:
+        page = session.get(url + "/metrics").text
+        if not any(line.startswith("lakebed_queries_running") and float(line.split()[-1]) for line in page.splitlines()):
+            return time.perf_counter()
+
+
+def bench_cancel():
+    """Seconds from the end that is asked for to the one that is there, at a third of each query's time."""
+    seconds = {"DELETE": [], "the client leaves": [], "deadline": []}
+    environment = {"LAKEBED_QUERY_COLUMN_CACHE": "0"}
+    with lakebed(f"{tpch_folder()}/", environment=environment) as (url, child), requests.Session() as session:
+        host, port = url.removeprefix("http://").split(":")
+        for number, sql in QUERIES.items():
+            whole = min(timed(lambda: post(session, url, sql, ARROW)) for _ in range(2))
+            for _ in range(ROUNDS):
+                wait = whole / 3
+                query = session.post(url + "/v1/queries", json={"query": sql}).json()["query_id"]
+                time.sleep(wait)
+                asked = time.perf_counter()
+                session.delete(f"{url}/v1/queries/{query}")
+                seconds["DELETE"].append(until_nothing_runs(session, url) - asked)
+
+                body = json.dumps({"query": sql}).encode()
+                head = f"POST /v1/sql HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                with socket.create_connection((host, int(port))) as connection:
+                    connection.sendall(head.encode() + body)
+                    time.sleep(wait)
+                asked = time.perf_counter()
+                seconds["the client leaves"].append(until_nothing_runs(session, url) - asked)
+
+                asked = time.perf_counter() + wait
+                session.post(url + "/v1/sql", json={"query": sql, "timeout_ms": max(1, round(wait * 1e3))})
+                seconds["deadline"].append(until_nothing_runs(session, url) - asked)
+        running, spilled, handles = endurance.leftovers(url, {}, child.pid, child.data_dir)
+    rows = []
+    for how, found in seconds.items():
+        found.sort()
+        rows.append((how, len(found), *(f"{found[int((len(found) - 1) * share)] * 1e3:.0f} ms" for share in (0.5, 0.99, 1))))
+    text = f"Each query of TPC-H is ended at a third of its time, {ROUNDS} times each way; until no query runs any more, as the metrics tell. "
+    text += f"Afterwards {running:.0f} queries run, {spilled} spill files are there, {handles} handles are open.\n\n"
+    return text + table(("ended by", "times", "median", "p99", "longest"), rows)
+
+
+def bench_endurance():
+    """64 clients with the process bounded to 2 GB, then the same with 8 hostile ones."""
+    seconds = int(os.environ.get("BENCH_ENDURANCE_SECONDS", "600"))
+    limits = {
+        "LAKEBED_QUERY_MEMORY": "900MB", "LAKEBED_QUERY_RESIDENT_MEMORY": "1800MB", "LAKEBED_QUERY_COLUMN_CACHE": "300MB",
+        "LAKEBED_QUERY_METADATA_CACHE": "64MB", "LAKEBED_LIMITS_RUN_TIME": "60s",
+    }
+    rows = []
+    for hostile in (0, endurance.HOSTILE):
+        with lakebed(f"{tpch_folder()}/", environment=limits) as (url, child):
+            keys = endurance.make_keys(url)
+            others, attackers, peaks = endurance.run(url, child.pid, keys, QUERIES, resident_mib, seconds, hostile)
+            running, spilled, handles = endurance.leftovers(url, keys[0], child.pid, child.data_dir)
+        answered = sum(map(len, others.seconds.values()))
+        latency = {kind: " / ".join(f"{others.percentile(kind, share) * 1e3:.0f}" for share in (0.5, 0.99)) for kind in ("short", "TPC-H")}
+        peaks["metrics_ms"].sort()
+        rows.append((f"{endurance.CLIENTS}" + (f" and {hostile} hostile" if hostile else ""), answered, latency["short"], latency["TPC-H"],
+                     dict(others.busy) or 0, dict(others.wrong) or 0, f"{peaks['resident']:.0f} MiB", f"{peaks['queued']:.0f}",
+                     f"{peaks['metrics_ms'][int(len(peaks['metrics_ms']) * 0.99)]:.0f} ms", f"{running:.0f} / {spilled} / {handles}"))
+        print(*rows[-1], dict(attackers.wrong), flush=True)
+    text = f"Nine short questions to one query of TPC-H, for {seconds} s each; the process is bounded to 1.8 GB (`query.resident_memory`). Latencies in milliseconds, median / p99.\n\n"
+    return text + table(("clients", "answers", "short", "TPC-H", "told to come back", "other errors", "resident at most", "waiting at most",
+                         "`/metrics` p99", "afterwards: queries / spill files / handles"), rows)
+
+
 SECTIONS = {
     "tpch": ("TPC-H, scale factor 1", bench_tpch),
     "memory": ("TPC-H under 512 MB", bench_memory),
@@ -321,7 +397,10 @@ SECTIONS = {
     "stream": ("Six million rows over HTTP", bench_stream),
     "planning": ("Planning over 10,000 files", bench_planning),
     "start": ("Start and idle memory", bench_start),
+    "cancel": ("Ending queries early", bench_cancel),
+    "endurance": ("64 clients", bench_endurance),
 }
+LONG = {"endurance"}
 
 
 def machine():
@@ -331,7 +410,7 @@ def machine():
 
 
 def main():
-    wanted = sys.argv[1:] or list(SECTIONS)
+    wanted = sys.argv[1:] or [name for name in SECTIONS if name not in LONG]
     results = DATA / "bench-results"
     results.mkdir(parents=True, exist_ok=True)
     for name in wanted:
