@@ -14,6 +14,7 @@ WORKDIR /var/lib/lakebed
 # Others can reach this address, so the first start prints a key; LAKEBED_SERVER_INSECURE=true serves without keys.
 ENV LAKEBED_SERVER_HTTP=0.0.0.0:8000 LAKEBED_DATA_DIR=/var/lib/lakebed
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s CMD curl --fail --silent http://127.0.0.1:8000/ready || exit 1
+HEALTHCHECK --interval=10s --timeout=3s \
+    CMD curl --fail --silent http://127.0.0.1:8000/ready || curl --fail --silent --insecure https://127.0.0.1:8000/ready || exit 1
 ENTRYPOINT ["lakebed"]
 CMD ["serve"]

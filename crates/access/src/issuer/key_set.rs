@@ -63,7 +63,7 @@ impl KeySet {
     pub(super) fn parse(json: &[u8]) -> Result<Self> {
         let wrong = |what: &str| Error::new(ErrorKind::Unavailable, format!("the issuer's key set {what}"));
         let document: Document = serde_json::from_slice(json).map_err(|_| wrong("is no JSON Web Key Set"))?;
-        let known = document.keys.into_iter().take(MAX_KEYS).filter_map(|key| PublicKey::read(key));
+        let known = document.keys.into_iter().take(MAX_KEYS).filter_map(PublicKey::read);
         let keys: Vec<PublicKey> = known.collect();
         if keys.is_empty() {
             return Err(wrong("holds no public key for signatures"));
