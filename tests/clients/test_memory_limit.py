@@ -9,7 +9,7 @@ from conftest import Server
 
 @pytest.fixture(scope="module")
 def server(tpch, tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("small"), f"{tpch}/", environment={"LAKEBED_QUERY_MEMORY": "512MB"})
+    server = Server(tmp_path_factory.mktemp("small"), f"{tpch}/", environment={"LAKEBED_QUERY_MEMORY": "512MB", "LAKEBED_QUERY_RESULT_CACHE": "0"})
     yield server
     server.stop()
 

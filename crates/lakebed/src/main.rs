@@ -12,6 +12,7 @@ mod logging;
 mod progress;
 mod remote;
 mod settings;
+mod token_secret;
 mod writer;
 
 use std::process::ExitCode;

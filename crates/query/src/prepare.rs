@@ -14,6 +14,7 @@ use crate::{
     plan::{self, RowsPlan},
     prepared::{Parameters, PreparedQuery, QueryOptions},
     resolve::{self, Resolved, Resolver},
+    result_cache::{Key, Reads, StatementDigest, Ticket},
     service::Engine,
     session::Resources,
     show::{self, Shown},
@@ -35,7 +36,7 @@ pub(crate) async fn prepare(
     who.may_run(statement.kind)?;
     let kind = statement.kind;
     let preparation = Preparation { engine, who, options, resources: engine.sessions.resources() };
-    let Outcome { work, schema, resolved, etag } = preparation.statement(statement, text).await?;
+    let Outcome { work, schema, resolved, etag, ticket } = preparation.statement(statement, text).await?;
     Ok(PreparedQuery {
         id: QueryId::random(),
         sql: text.to_owned(),
@@ -47,6 +48,7 @@ pub(crate) async fn prepare(
         snapshots: resolved.snapshots,
         tables: resolved.read,
         etag,
+        ticket,
         planning: engine.clock.instant().saturating_duration_since(started),
         resources: preparation.resources,
         work,
@@ -70,6 +72,7 @@ struct Outcome {
     schema: SchemaRef,
     resolved: Resolved,
     etag: Option<String>,
+    ticket: Option<Ticket>,
 }
 
 /// A statement on its way to being prepared.
@@ -90,7 +93,7 @@ impl Preparation<'_> {
             return self.select(statement, text, resolved).await;
         }
         let (work, schema) = self.other(statement.ast, &resolved, &database).await?;
-        Ok(Outcome { work, schema, resolved, etag: None })
+        Ok(Outcome { work, schema, resolved, etag: None, ticket: None })
     }
 
     /// A view's text is read again where the view stands, so that is where its names are looked up now.
@@ -101,13 +104,23 @@ impl Preparation<'_> {
         }
     }
 
-    async fn select(&self, statement: Statement, text: &str, resolved: Resolved) -> Result<Outcome> {
+    async fn select(&self, statement: Statement, text: &str, mut resolved: Resolved) -> Result<Outcome> {
         let rows = self.rows(statement, &resolved, &self.options.database).await?;
+        resolved.volatile |= rows.digest.is_none();
         let etag = (!resolved.volatile).then(|| {
             let options = self.options;
             etag::tag(text.trim(), &options.parameters, &options.database, self.who, &resolved.snapshots)
         });
-        Ok(Outcome { schema: rows.schema.clone(), work: Work::Rows(Box::new(rows)), resolved, etag })
+        let ticket = self.ticket(&rows, &resolved);
+        Ok(Outcome { schema: rows.schema.clone(), work: Work::Rows(Box::new(rows)), resolved, etag, ticket })
+    }
+
+    /// What the query may do with the result cache; None where its answer may be another one next time.
+    fn ticket(&self, rows: &RowsPlan, resolved: &Resolved) -> Option<Ticket> {
+        let digest = rows.digest.filter(|_| !resolved.volatile && resolved.is_settled(self.engine.clock.now()))?;
+        let (parameters, database) = (&self.options.parameters, &self.options.database);
+        let reads = Reads { parameters, database, who: self.who, snapshots: &resolved.snapshots };
+        Some(Ticket { key: Key::new(digest, &reads), policy: self.options.result_cache })
     }
 
     async fn other(&self, ast: Ast, resolved: &Resolved, database: &DatabaseName) -> Result<(Work, SchemaRef)> {
@@ -210,9 +223,11 @@ impl Preparation<'_> {
         let work = move || async move {
             let plan = plan::logical(&state, plan::engine_statement(&query)?).await?;
             let names = plan::output_names(&query, &plan, &spelling);
+            let digest = if plan::is_volatile(&plan)? { None } else { StatementDigest::of(&query) };
             let plan = bind(plan, &parameters)?;
             let (plan, names) = shape(plan, names)?;
-            plan::finish(state, &plan, &names, limits.columns)
+            let rows = plan::finish(state, &plan, &names, limits.columns)?;
+            Ok(RowsPlan { digest, ..rows })
         };
         self.engine.cpu.plan_async(self.engine.settings.sql.planning, work).await
     }

@@ -15,7 +15,6 @@ use lakebed_catalog::CrawlRequest;
 use lakebed_storage::Location;
 use lakebed_types::{DatabaseName, Error, Result, format_count};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
     http_server::HttpServer,
     progress,
     settings::{ServerSettings, Sources},
+    token_secret::token_secret,
 };
 
 /// Crawls the locations into database `default` and serves them over HTTP
@@ -79,8 +79,9 @@ pub(super) async fn serve(
     let lake = open_lake(&args, &sources, &tables, &server).await?;
     let ready = Arc::new(AtomicBool::new(false));
     let idle_client = lake.query.access().limits().idle_client;
-    let state =
-        RestState::new(lake.query.clone(), rest_settings(&server, idle_client), ready.clone(), metrics_recorder()?);
+    let secret = token_secret(server.token_secret.as_deref(), &lake.data_dir)?;
+    let settings = rest_settings(&server, idle_client, secret);
+    let state = RestState::new(lake.query.clone(), settings, ready.clone(), metrics_recorder()?);
     let http = HttpServer::bind(&server).await?;
     let address = http.address();
     close_to_strangers(&server, lake.query.access().keys()).await?;
@@ -101,6 +102,7 @@ pub(super) async fn serve(
     tracing::info!(grace = ?server.shutdown_grace, "draining");
     duties.abort();
     lake.query.access().drain(server.shutdown_grace).await;
+    lake.query.written_down(LAST_ANSWERS).await;
     stop.cancel();
     if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
         tracing::warn!("connections were still open at the end");
@@ -211,16 +213,14 @@ async fn crawl_all(lake: &Lake, tables: &[Served]) -> Result<()> {
     Ok(())
 }
 
-fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration) -> RestSettings {
-    // The default's secret lasts as long as this process.
-    let random = RestSettings::default();
+fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration, token_secret: [u8; 32]) -> RestSettings {
     RestSettings {
         parquet_pages: server.parquet_pages.clone(),
         body_limit_bytes: server.body_limit_bytes,
         idle_client,
         open_metrics: server.open_metrics,
-        token_secret: server.token_secret.as_ref().map_or(random.token_secret, |text| Sha256::digest(text).into()),
-        ..random
+        token_secret,
+        ..RestSettings::default()
     }
 }
 
