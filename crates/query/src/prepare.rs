@@ -216,7 +216,9 @@ impl Preparation<'_> {
         database: &DatabaseName,
         shape: impl FnOnce(LogicalPlan, Vec<String>) -> Result<(LogicalPlan, Vec<String>)> + Send + 'static,
     ) -> Result<RowsPlan> {
-        let state = self.engine.sessions.state(&self.resources, database, &resolved.named)?;
+        let mut state = self.engine.sessions.state(&self.resources, database, &resolved.named)?;
+        // The one `now()` of the statement.
+        state.execution_props_mut().query_execution_start_time = Some(self.engine.clock.now());
         let spelling = resolved.spelling();
         let parameters = self.options.parameters.clone();
         let limits = self.engine.settings.sql.clone();

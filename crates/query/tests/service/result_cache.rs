@@ -17,8 +17,12 @@ use proptest::prelude::*;
 use crate::lake::{Answer, Lake, Setup, collect, options};
 
 async fn lake() -> Lake {
-    let lake =
-        Lake::with(Setup { freshness: Freshness::OnQuery { min_age: Duration::ZERO }, ..Setup::default() }).await;
+    lake_with(Setup::default()).await
+}
+
+/// Each query looks for changed files.
+async fn lake_with(setup: Setup) -> Lake {
+    let lake = Lake::with(Setup { freshness: Freshness::OnQuery { min_age: Duration::ZERO }, ..setup }).await;
     for table in ["trips", "zones", "events"] {
         age_all(&PathBuf::from(lake.path(&format!("data/{table}"))), 100);
     }
@@ -121,8 +125,7 @@ async fn a_request_can_refuse_a_kept_answer() {
     assert_eq!(run(CachePolicy::Use).await, ResultCacheUse::Miss, "what was bypassed is not kept");
     assert_eq!(run(CachePolicy::Refresh).await, ResultCacheUse::Bypass);
     assert_eq!(run(CachePolicy::Use).await, ResultCacheUse::Hit);
-    let off = Lake::with(Setup { result_cache_bytes: 0, ..Setup::default() }).await;
-    age_all(Path::new(&off.path("data")), 100);
+    let off = lake_with(Setup { result_cache_bytes: 0, ..Setup::default() }).await;
     for _ in 0..2 {
         assert_eq!(used(&off, sql).await, ResultCacheUse::Bypass);
     }
@@ -164,8 +167,7 @@ async fn files_of_a_moment_ago_are_not_trusted() {
 #[tokio::test]
 async fn a_result_over_the_limit_is_not_kept() {
     let limits = Limits { result_rows: Some(2000), ..Limits::default() };
-    let lake = Lake::with(Setup { limits, ..Setup::default() }).await;
-    age_all(Path::new(&lake.path("data")), 100);
+    let lake = lake_with(Setup { limits, ..Setup::default() }).await;
     for _ in 0..2 {
         let error = ask(&lake, "SELECT vendorid FROM trips", CachePolicy::Use).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::ResultTooLarge);
