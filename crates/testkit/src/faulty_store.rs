@@ -97,6 +97,11 @@ impl FaultyStore {
         listing(&self.inner).await.into_iter().map(|meta| meta.location.to_string()).collect()
     }
 
+    /// The changes so far are long ago: a stale listing has them too.
+    pub async fn settle(&self) {
+        self.remember_listing().await;
+    }
+
     async fn remember_listing(&self) {
         let listed = listing(&self.inner).await;
         *self.before.lock() = listed;

@@ -46,6 +46,7 @@ async fn fill(store: &FaultyStore) {
         store.write(&format!("data/t/part-{part}.parquet"), rows).await.unwrap();
     }
     store.write("data/c/c.csv", csv_bytes(&[numbers(500, 40_000)]).unwrap()).await.unwrap();
+    store.settle().await;
 }
 
 async fn change(store: &FaultyStore, step: usize) {
