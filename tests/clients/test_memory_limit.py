@@ -9,7 +9,7 @@ from conftest import Server
 
 @pytest.fixture(scope="module")
 def server(tpch, tmp_path_factory):
-    limits = {"LAKEBED_QUERY_MEMORY": "512MB", "LAKEBED_QUERY_COLUMN_CACHE": "64MB"}
+    limits = {"LAKEBED_QUERY_MEMORY": "512MB", "LAKEBED_QUERY_COLUMN_CACHE": "64MB", "LAKEBED_QUERY_RESULT_CACHE": "0"}
     server = Server(tmp_path_factory.mktemp("small"), f"{tpch}/", environment=limits)
     yield server
     server.stop()

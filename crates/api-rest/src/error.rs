@@ -33,7 +33,7 @@ pub(crate) fn status(kind: ErrorKind) -> StatusCode {
         K::DatabaseNotFound | K::TableNotFound | K::NotFound | K::BucketNotFound | K::ObjectNotFound => {
             StatusCode::NOT_FOUND
         }
-        K::AlreadyExists | K::Conflict | K::Cancelled => StatusCode::CONFLICT,
+        K::AlreadyExists | K::Conflict | K::Cancelled | K::Interrupted => StatusCode::CONFLICT,
         K::Expired => StatusCode::GONE,
         K::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         K::InvalidValue | K::SchemaConflict | K::CorruptFile | K::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,

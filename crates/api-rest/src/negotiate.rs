@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use lakebed_formats::{Format, Numbers};
+use lakebed_query::CachePolicy;
 use lakebed_types::Error;
 
 use crate::{
@@ -86,6 +87,18 @@ fn choose_coding(headers: &HeaderMap) -> Coding {
     }
 }
 
+/// What `Cache-Control` of a request asks of the result cache: with `no-cache` and `max-age=0` the query runs, with
+/// `no-store` its answer is not kept either.
+pub(crate) fn cache_policy(headers: &HeaderMap) -> CachePolicy {
+    let text = joined(headers, header::CACHE_CONTROL).unwrap_or_default().to_ascii_lowercase();
+    let says = |wanted: &str| text.split(',').any(|directive| directive.trim() == wanted);
+    match () {
+        () if says("no-store") => CachePolicy::Bypass,
+        () if says("no-cache") || says("max-age=0") => CachePolicy::Refresh,
+        () => CachePolicy::Use,
+    }
+}
+
 /// All lines of a header as one list; None where there is none or it is no text.
 pub(crate) fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
@@ -111,5 +124,15 @@ mod tests {
         assert_eq!(coding("identity"), Coding::Identity);
         assert_eq!(coding("br"), Coding::Identity);
         assert_eq!(choose_coding(&HeaderMap::new()), Coding::Identity);
+    }
+
+    #[test]
+    fn a_request_says_whether_an_older_answer_will_do() {
+        let policy =
+            |text: &'static str| cache_policy(&HeaderMap::from_iter([(header::CACHE_CONTROL, text.parse().unwrap())]));
+        assert_eq!(cache_policy(&HeaderMap::new()), CachePolicy::Use);
+        assert_eq!(policy("max-age=60"), CachePolicy::Use);
+        assert_eq!((policy("No-Cache"), policy("max-age=0")), (CachePolicy::Refresh, CachePolicy::Refresh));
+        assert_eq!((policy("no-cache, no-store"), policy("no-store")), (CachePolicy::Bypass, CachePolicy::Bypass));
     }
 }

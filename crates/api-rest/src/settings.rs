@@ -17,7 +17,7 @@ pub struct RestSettings {
     pub page_rows_max: usize,
     /// How long a client may take no byte of a result before its query is ended.
     pub idle_client: Duration,
-    /// For signing page tokens; random at start where not configured. Processes that share clients share it.
+    /// For signing page tokens; random by default. Processes that share clients share it.
     pub token_secret: [u8; 32],
     /// Whether `/metrics` answers without a key. False by default: an administrator's key is needed once there are keys.
     pub open_metrics: bool,

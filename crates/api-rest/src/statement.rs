@@ -16,7 +16,7 @@ use crate::{
     RestState,
     error::{ApiError, ApiResult},
     extract::{media_type, parse_json, read_body, wrong_media_type},
-    negotiate::Delivery,
+    negotiate::{Delivery, cache_policy},
 };
 
 /// The API's name in the history.
@@ -80,10 +80,11 @@ impl Statement {
         self
     }
 
-    pub(crate) fn options(&self) -> ApiResult<QueryOptions> {
+    pub(crate) fn options(&self, headers: &HeaderMap) -> ApiResult<QueryOptions> {
         let database =
             self.database.as_deref().map_or_else(|| Ok(DatabaseName::default_database()), DatabaseName::new)?;
-        Ok(QueryOptions { database, parameters: read_parameters(self.parameters.as_ref())?, source: SOURCE })
+        let parameters = read_parameters(self.parameters.as_ref())?;
+        Ok(QueryOptions { database, parameters, source: SOURCE, result_cache: cache_policy(headers) })
     }
 
     pub(crate) fn timeout(&self) -> ApiResult<Option<Duration>> {

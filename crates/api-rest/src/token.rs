@@ -68,7 +68,7 @@ fn keyed(secret: &[u8; 32], payload: &[u8]) -> Result<Hmac<Sha256>> {
 
 fn wrong_token() -> Error {
     Error::invalid_request("the page token is not one of this server for this request")
-        .with_hint("Send `next_page_token` of the page before, unchanged and with the same other parameters; tokens end with a restart unless a secret is configured.")
+        .with_hint("Send `next_page_token` of the page before, unchanged and with the same other parameters.")
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! Answers as JSON: the shapes that several routes share.
 
+use std::borrow::Cow;
+
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use lakebed_query::QueryRecord;
-use lakebed_types::{Estimate, QueryId, QueryState, QueryStatistics, StatementClass, StatementKind, sql_type_name};
+use lakebed_types::{
+    Estimate, QueryId, QueryState, QueryStatistics, ResultCacheUse, StatementClass, StatementKind, sql_type_name,
+};
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -56,8 +60,8 @@ pub(crate) struct QueryExecution {
     database: String,
     principal: String,
     /// The API that it came through.
-    #[schema(example = "rest")]
-    source: &'static str,
+    #[schema(value_type = String, example = "rest")]
+    source: Cow<'static, str>,
     submitted: DateTime<Utc>,
     ended: Option<DateTime<Utc>>,
     #[schema(schema_with = statistics_schema)]
@@ -117,7 +121,14 @@ pub(crate) struct Problem {
 
 /// The schema of the statistics block, from the block itself.
 pub(crate) fn statistics_schema() -> Schema {
-    schema_of(&serde_json::to_value(QueryStatistics::default()).unwrap_or_default())
+    let mut schema = schema_of(&serde_json::to_value(QueryStatistics::default()).unwrap_or_default());
+    if let Schema::Object(statistics) = &mut schema {
+        let words = [ResultCacheUse::Hit, ResultCacheUse::Miss, ResultCacheUse::Bypass].map(ResultCacheUse::name);
+        let about = "Whether the answer was given before: `hit`, `miss`, or `bypass` where none was looked for.";
+        let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).description(Some(about));
+        statistics.properties.insert("result_cache".to_owned(), word.build().into());
+    }
+    schema
 }
 
 /// The schema of an estimate, from an estimate itself.

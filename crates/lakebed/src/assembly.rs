@@ -29,6 +29,8 @@ pub(crate) struct LakeOptions {
 /// A lake, ready to be asked.
 pub(crate) struct Lake {
     pub(crate) query: QueryService,
+    /// Where it keeps its own files.
+    pub(crate) data_dir: PathBuf,
     /// Kept until the end: it holds the spill files of a lake without a data folder.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -54,9 +56,13 @@ impl Lake {
         let everyone = options.everyone.map_or_else(Principal::local, Principal::anonymous);
         let keys = Keys::open(Arc::new(catalog.clone()), clock.clone()).await?;
         let access = Access::with_keys(limits(&sources.values)?, everyone, keys, clock.clone());
-        let settings = query_settings(&sources.values, &dir, lake)?;
+        let mut settings = query_settings(&sources.values, &dir, lake)?;
+        if options.in_memory {
+            // Its one query is not asked twice.
+            settings.result_cache_bytes = 0;
+        }
         let query = QueryService::new(settings, catalog, access, clock)?;
-        Ok(Self { query, _temporary: temporary })
+        Ok(Self { query, data_dir: dir, _temporary: temporary })
     }
 }
 

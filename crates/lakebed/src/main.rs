@@ -15,6 +15,7 @@ mod progress;
 mod reload;
 mod remote;
 mod settings;
+mod token_secret;
 mod writer;
 
 use std::process::ExitCode;

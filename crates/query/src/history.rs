@@ -1,6 +1,9 @@
 //! What ran and what runs: the executions that the server remembers.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
 
 use chrono::{DateTime, Utc};
 use lakebed_access::{Principal, Role};
@@ -24,7 +27,7 @@ pub struct QueryRecord {
     /// Who ran it.
     pub principal: String,
     /// The API it came through.
-    pub source: &'static str,
+    pub source: Cow<'static, str>,
     /// Where unqualified tables were looked up.
     pub database: DatabaseName,
     /// The statement's text, cut at 16 KiB.
@@ -62,6 +65,8 @@ struct Entry {
     record: QueryRecord,
     stats: Option<StatsHandle>,
     cancel: CancellationToken,
+    /// Its end counts once the spool has written it down, and not before.
+    in_background: bool,
 }
 
 impl History {
@@ -77,9 +82,23 @@ impl History {
     /// Remembers an execution; whoever cancels it by id cancels this token.
     pub(crate) fn add(&self, mut record: QueryRecord, stats: Option<StatsHandle>, cancel: CancellationToken) {
         record.sql = cut(&record.sql);
+        self.insert(Entry { record, stats, cancel, in_background: false });
+    }
+
+    /// Remembers an execution that waits for its turn, and that ends with [`History::close`].
+    pub(crate) fn add_background(&self, record: QueryRecord, cancel: CancellationToken) {
+        self.insert(Entry { record, stats: None, cancel, in_background: true });
+    }
+
+    /// Remembers an execution of an earlier process.
+    pub(crate) fn restore(&self, record: QueryRecord) {
+        self.insert(Entry { record, stats: None, cancel: CancellationToken::new(), in_background: false });
+    }
+
+    fn insert(&self, entry: Entry) {
         let mut entries = self.entries.lock();
-        let id = record.id;
-        if entries.by_id.insert(id, Entry { record, stats, cancel }).is_none() {
+        let id = entry.record.id;
+        if entries.by_id.insert(id, entry).is_none() {
             entries.order.push_back(id);
         }
         entries.trim(self.capacity);
@@ -111,11 +130,12 @@ impl History {
         if entry.record.ended.is_some() {
             return;
         }
-        entry.record.state = state_of(outcome);
-        entry.record.error = outcome.err().map(|error| (error.kind(), error.message().to_owned()));
-        entry.record.ended = Some(ended);
         entry.record.statistics = statistics.unwrap_or_default();
         entry.stats = None;
+        if entry.in_background {
+            return;
+        }
+        entry.record.end(ended, outcome);
         let slow = self.slow.is_slow(&entry.record).then(|| entry.record.clone());
         // Writing a line may wait for whoever reads the log.
         drop(entries);
@@ -124,21 +144,25 @@ impl History {
         }
     }
 
-    /// It failed, also where it seemed to have ended well: its result could not be kept.
-    pub(crate) fn fail(&self, id: QueryId, ended: DateTime<Utc>, error: &Error) {
+    /// What an execution in the background will have been, once that is written down.
+    pub(crate) fn ending(&self, id: QueryId, ended: DateTime<Utc>, outcome: Result<(), &Error>) -> Option<QueryRecord> {
+        let entries = self.entries.lock();
+        let mut record = entries.by_id.get(&id)?.current();
+        record.end(ended, outcome);
+        Some(record)
+    }
+
+    /// The end of an execution in the background.
+    pub(crate) fn close(&self, record: QueryRecord) {
         let mut entries = self.entries.lock();
-        let Some(entry) = entries.by_id.get_mut(&id) else { return };
-        let is_told = entry.record.error.is_some();
-        if let (Some(stats), None) = (&entry.stats, entry.record.ended) {
-            entry.record.statistics = stats.snapshot();
-        }
-        entry.record.ended.get_or_insert(ended);
+        let Some(entry) = entries.by_id.get_mut(&record.id) else { return };
+        let slow = self.slow.is_slow(&record).then(|| record.clone());
+        entry.record = record;
         entry.stats = None;
-        // The client that "left" was the writer of the result: its reason is the one to tell.
-        let writer_left = entry.record.state == QueryState::Cancelled && error.kind() != ErrorKind::Cancelled;
-        if !is_told || writer_left {
-            entry.record.state = state_of(Err(error));
-            entry.record.error = Some((error.kind(), error.message().to_owned()));
+        entry.in_background = false;
+        drop(entries);
+        if let Some(record) = slow {
+            slow::log(&record);
         }
     }
 
@@ -169,6 +193,14 @@ impl History {
         };
         let newest_first = entries.order.iter().take(end).rev().filter_map(|id| entries.by_id.get(id));
         newest_first.filter(|entry| may_see(who, &entry.record)).take(limit).map(Entry::current).collect()
+    }
+}
+
+impl QueryRecord {
+    fn end(&mut self, ended: DateTime<Utc>, outcome: Result<(), &Error>) {
+        self.state = state_of(outcome);
+        self.error = outcome.err().map(|error| (error.kind(), error.message().to_owned()));
+        self.ended = Some(ended);
     }
 }
 
@@ -212,11 +244,13 @@ pub(crate) fn may_see(who: &Principal, record: &QueryRecord) -> bool {
 }
 
 pub(crate) fn not_found(id: QueryId) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no query {id}"))
-        .with_hint("The history remembers a bounded number of queries, and none across a restart.")
+    Error::new(ErrorKind::NotFound, format!("there is no query {id}")).with_hint(
+        "The history remembers a bounded number of queries, and across a restart those that ran in the background.",
+    )
 }
 
-fn cut(sql: &str) -> String {
+/// The text as the history has it.
+pub(crate) fn cut(sql: &str) -> String {
     let mut end = sql.len().min(MAX_SQL_BYTES);
     while !sql.is_char_boundary(end) {
         end -= 1;

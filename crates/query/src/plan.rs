@@ -7,9 +7,13 @@ use std::{
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
-    common::{Column, DataFusionError, config::ConfigNonZeroUsize, tree_node::TreeNodeRecursion},
+    common::{
+        Column, DataFusionError,
+        config::ConfigNonZeroUsize,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
     execution::SessionState,
-    logical_expr::{Expr, Filter, LogicalPlan},
+    logical_expr::{Expr, Filter, LogicalPlan, Volatility},
     physical_plan::ExecutionPlan,
     sql::parser::Statement as EngineStatement,
 };
@@ -19,6 +23,7 @@ use crate::{
     batch_size::batch_rows,
     error::from_engine,
     guard,
+    result_cache::StatementDigest,
     sql::{self, Ast, Statement},
     tame::tame,
 };
@@ -36,6 +41,8 @@ pub(crate) struct RowsPlan {
     pub(crate) plan: LogicalPlan,
     /// With the names that were promised.
     pub(crate) schema: SchemaRef,
+    /// None where the answer may be another one next time though the data is the same.
+    pub(crate) digest: Option<StatementDigest>,
 }
 
 /// The plan that a syntax tree means, not yet optimized.
@@ -72,7 +79,32 @@ pub(crate) fn finish(state: SessionState, plan: &LogicalPlan, names: &[String], 
         None => field.as_ref().clone(),
     };
     let schema = Arc::new(Schema::new(fields.iter().enumerate().map(renamed).collect::<Vec<_>>()));
-    Ok(RowsPlan { state, plan, schema })
+    Ok(RowsPlan { state, plan, schema, digest: None })
+}
+
+/// Whether a function in it may answer otherwise the next time: at another time (`now`), or always (`random`). Asked of a
+/// plan that is not optimized yet; afterwards some of these are constants.
+pub(crate) fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            found |= expression.exists(|part| Ok(volatility(part) != Volatility::Immutable))?;
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    });
+    walked.map_err(from_engine)?;
+    Ok(found)
+}
+
+fn volatility(expression: &Expr) -> Volatility {
+    match expression {
+        Expr::ScalarFunction(function) => function.func.signature().volatility,
+        Expr::AggregateFunction(function) => function.func.signature().volatility,
+        Expr::WindowFunction(function) => function.fun.signature().volatility,
+        Expr::HigherOrderFunction(function) => function.func.signature().volatility,
+        Expr::ScalarVariable(..) => Volatility::Stable,
+        _ => Volatility::Immutable,
+    }
 }
 
 /// How the operators of one attempt are chosen.

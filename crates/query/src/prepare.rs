@@ -15,6 +15,7 @@ use crate::{
     plan::{self, RowsPlan},
     prepared::{Parameters, PreparedQuery, QueryOptions},
     resolve::{self, Resolved, Resolver},
+    result_cache::{Key, Reads, StatementDigest, Ticket},
     service::Engine,
     session::Resources,
     show::{self, Shown},
@@ -39,7 +40,7 @@ pub(crate) async fn prepare(
     let preparation = Preparation { engine, who, options, resources: engine.sessions.resources() };
     let span = tracing::info_span!("query", query_id = %id, principal = who.name());
     let outcome = preparation.statement(statement, text).instrument(span).await?;
-    let Outcome { work, schema, resolved, etag } = outcome;
+    let Outcome { work, schema, resolved, etag, ticket } = outcome;
     Ok(PreparedQuery {
         id,
         sql: text.to_owned(),
@@ -51,6 +52,7 @@ pub(crate) async fn prepare(
         snapshots: resolved.snapshots,
         tables: resolved.read,
         etag,
+        ticket,
         planning: engine.clock.instant().saturating_duration_since(started),
         resources: preparation.resources,
         work,
@@ -74,6 +76,7 @@ struct Outcome {
     schema: SchemaRef,
     resolved: Resolved,
     etag: Option<String>,
+    ticket: Option<Ticket>,
 }
 
 /// A statement on its way to being prepared.
@@ -94,7 +97,7 @@ impl Preparation<'_> {
             return self.select(statement, text, resolved).await;
         }
         let (work, schema) = self.other(statement.ast, &resolved, &database).await?;
-        Ok(Outcome { work, schema, resolved, etag: None })
+        Ok(Outcome { work, schema, resolved, etag: None, ticket: None })
     }
 
     /// A view's text is read again where the view stands, so that is where its names are looked up now.
@@ -105,13 +108,23 @@ impl Preparation<'_> {
         }
     }
 
-    async fn select(&self, statement: Statement, text: &str, resolved: Resolved) -> Result<Outcome> {
+    async fn select(&self, statement: Statement, text: &str, mut resolved: Resolved) -> Result<Outcome> {
         let rows = self.rows(statement, &resolved, &self.options.database).await?;
+        resolved.volatile |= rows.digest.is_none();
         let etag = (!resolved.volatile).then(|| {
             let options = self.options;
             etag::tag(text.trim(), &options.parameters, &options.database, self.who, &resolved.snapshots)
         });
-        Ok(Outcome { schema: rows.schema.clone(), work: Work::Rows(Box::new(rows)), resolved, etag })
+        let ticket = self.ticket(&rows, &resolved);
+        Ok(Outcome { schema: rows.schema.clone(), work: Work::Rows(Box::new(rows)), resolved, etag, ticket })
+    }
+
+    /// What the query may do with the result cache; None where its answer may be another one next time.
+    fn ticket(&self, rows: &RowsPlan, resolved: &Resolved) -> Option<Ticket> {
+        let digest = rows.digest.filter(|_| !resolved.volatile && resolved.is_settled(self.engine.clock.now()))?;
+        let (parameters, database) = (&self.options.parameters, &self.options.database);
+        let reads = Reads { parameters, database, who: self.who, snapshots: &resolved.snapshots };
+        Some(Ticket { key: Key::new(digest, &reads), policy: self.options.result_cache })
     }
 
     async fn other(&self, ast: Ast, resolved: &Resolved, database: &DatabaseName) -> Result<(Work, SchemaRef)> {
@@ -207,16 +220,20 @@ impl Preparation<'_> {
         database: &DatabaseName,
         shape: impl FnOnce(LogicalPlan, Vec<String>) -> Result<(LogicalPlan, Vec<String>)> + Send + 'static,
     ) -> Result<RowsPlan> {
-        let state = self.engine.sessions.state(&self.resources, database, &resolved.named)?;
+        let mut state = self.engine.sessions.state(&self.resources, database, &resolved.named)?;
+        // The one `now()` of the statement.
+        state.execution_props_mut().query_execution_start_time = Some(self.engine.clock.now());
         let spelling = resolved.spelling();
         let parameters = self.options.parameters.clone();
         let limits = self.engine.settings.sql.clone();
         let work = move || async move {
             let plan = plan::logical(&state, plan::engine_statement(&query)?).await?;
             let names = plan::output_names(&query, &plan, &spelling);
+            let digest = if plan::is_volatile(&plan)? { None } else { StatementDigest::of(&query) };
             let plan = bind(plan, &parameters)?;
             let (plan, names) = shape(plan, names)?;
-            plan::finish(state, &plan, &names, limits.columns)
+            let rows = plan::finish(state, &plan, &names, limits.columns)?;
+            Ok(RowsPlan { digest, ..rows })
         };
         self.engine.cpu.plan_async(self.engine.settings.sql.planning, work).await
     }

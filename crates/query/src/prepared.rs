@@ -7,7 +7,13 @@ use chrono::{DateTime, Utc};
 use lakebed_access::Principal;
 use lakebed_types::{DatabaseName, QueryId, QueryState, QueryStatistics, StatementKind};
 
-use crate::{history::QueryRecord, resolve::ReadTable, session::Resources, work::Work};
+use crate::{
+    history::QueryRecord,
+    resolve::ReadTable,
+    result_cache::{CachePolicy, Ticket},
+    session::Resources,
+    work::Work,
+};
 
 /// A value for a parameter: JSON, typed by what the plan infers (`$1` / `?` positional, `$name` named).
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +35,8 @@ pub struct QueryOptions {
     pub parameters: Parameters,
     /// The API it came through, for the history: `rest`, `cli`, `flight`.
     pub source: &'static str,
+    /// Whether a kept answer will do, and whether this one may be kept.
+    pub result_cache: CachePolicy,
 }
 
 /// A statement that has been checked and planned as its principal, against pinned snapshots.
@@ -44,6 +52,7 @@ pub struct PreparedQuery {
     pub(crate) snapshots: Vec<(String, String)>,
     pub(crate) tables: Vec<ReadTable>,
     pub(crate) etag: Option<String>,
+    pub(crate) ticket: Option<Ticket>,
     pub(crate) planning: Duration,
     pub(crate) resources: Resources,
     pub(crate) work: Work,
@@ -86,7 +95,7 @@ impl PreparedQuery {
         QueryRecord {
             id: self.id,
             principal: who.name().to_owned(),
-            source: self.source,
+            source: self.source.into(),
             database: self.database.clone(),
             sql: self.sql.clone(),
             kind: Some(self.kind),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::{
     catalog::{TableProvider, view::ViewTable},
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder},
@@ -29,6 +30,9 @@ use crate::{
 
 /// Views over views over views.
 const MAX_VIEW_DEPTH: usize = 16;
+
+/// For so long after its time of change a local file may be changed without a difference that can be seen.
+const UNSETTLED: TimeDelta = TimeDelta::seconds(2);
 
 /// Tables that a statement may name.
 const MAX_TABLES: usize = 256;
@@ -77,6 +81,14 @@ impl Resolved {
             spelling.entry(field.name().to_lowercase()).or_insert_with(|| field.name().clone());
         }
         spelling
+    }
+
+    /// Whether a change of what is read could not go unnoticed. A local file that is written twice within a tick of its
+    /// clock may look the same; only after a while is it known that it was not.
+    pub(crate) fn is_settled(&self, now: DateTime<Utc>) -> bool {
+        let local =
+            self.read.iter().filter_map(|read| read.snapshot.as_ref()).filter(|read| read.location().is_local());
+        local.filter_map(|snapshot| snapshot.newest_file()).all(|newest| now - newest > UNSETTLED)
     }
 
     fn add(&mut self, database: &str, table: &str, spelling: SchemaRef, provider: Arc<dyn TableProvider>) {
@@ -219,10 +231,13 @@ impl<'a> Resolver<'a> {
                 sql::fold(&mut statement, &exact)?;
                 let plan = plan::logical(&state, plan::engine_statement(&statement)?).await?;
                 let names = plan::output_names(&statement, &plan, &spelling);
+                let volatile = plan::is_volatile(&plan)?;
                 let plan = lower_case_columns(plan, &names)?;
-                Ok(Arc::new(ViewTable::new(plan, Some(definition))) as Arc<dyn TableProvider>)
+                Ok((volatile, Arc::new(ViewTable::new(plan, Some(definition))) as Arc<dyn TableProvider>))
             };
-            self.engine.cpu.plan_async(limits.planning, work).await.map_err(of_view)
+            let (volatile, provider) = self.engine.cpu.plan_async(limits.planning, work).await.map_err(of_view)?;
+            resolved.volatile |= volatile;
+            Ok(provider)
         })
     }
 }

@@ -7,7 +7,7 @@ use lakebed_access::{Access, Admitted, Principal};
 use lakebed_catalog::Catalog;
 use lakebed_storage::Location;
 use lakebed_tables::ReadCaches;
-use lakebed_types::{Clock, Error, Estimate, QueryId, QueryState, QueryStatistics, Result, TableName};
+use lakebed_types::{Clock, Error, ErrorKind, Estimate, QueryId, QueryState, QueryStatistics, Result, TableName};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     page::{self, ParquetPage},
     prepare,
     prepared::{PreparedQuery, QueryOptions},
+    result_cache::ResultCache,
     rows::{self, RowsRequest},
     run::{self, BatchStream, RunningQuery},
     runtime::CpuRuntime,
@@ -44,6 +45,7 @@ pub(crate) struct Engine {
     pub(crate) caches: ReadCaches,
     pub(crate) history: History,
     pub(crate) spool: Option<Spool>,
+    pub(crate) results: ResultCache,
 }
 
 impl fmt::Debug for Engine {
@@ -53,17 +55,24 @@ impl fmt::Debug for Engine {
 }
 
 impl QueryService {
-    /// Starts the threads for queries. Empties the spill and spool directories.
+    /// Starts the threads for queries. Empties the spill directory. Takes over the results in the spool directory that an
+    /// earlier process kept there, and removes all else from it: no other process may use it.
     ///
     /// # Errors
-    /// `disk_failed` if a directory cannot be made or emptied.
+    /// `disk_failed` if a directory cannot be made, read or emptied.
     pub fn new(settings: QuerySettings, catalog: Catalog, access: Access, clock: Arc<dyn Clock>) -> Result<Self> {
+        let history = History::new(settings.history_entries);
+        let spool = Spool::open(&settings, clock.clone())?.map(|(spool, records)| {
+            records.into_iter().for_each(|record| history.restore(record));
+            spool
+        });
         let engine = Engine {
             cpu: CpuRuntime::new(settings.threads)?,
             sessions: Sessions::new(&settings, catalog.storage())?,
             caches: ReadCaches::new(settings.metadata_cache_bytes, settings.column_cache_bytes),
-            history: History::new(settings.history_entries),
-            spool: Spool::new(&settings, clock.clone())?,
+            history,
+            spool,
+            results: ResultCache::new(settings.result_cache_bytes),
             price: Price::new(settings.price_per_tib_usd),
             settings,
             catalog,
@@ -98,14 +107,14 @@ impl QueryService {
     fn remember_refused(&self, who: &Principal, sql: &str, options: &QueryOptions, error: &Error) {
         let now = self.engine.clock.now();
         let id = QueryId::random();
-        if error.kind() == lakebed_types::ErrorKind::Internal {
+        if error.kind() == ErrorKind::Internal {
             tracing::error!(query_id = %id, error = ?error, "a statement could not be planned");
         }
         metrics::counter!("lakebed_queries_total", "kind" => "unknown", "state" => "refused").increment(1);
         let record = QueryRecord {
             id,
             principal: who.name().to_owned(),
-            source: options.source,
+            source: options.source.into(),
             database: options.database.clone(),
             sql: sql.to_owned(),
             kind: None,
@@ -199,7 +208,7 @@ impl QueryService {
     /// # Errors
     /// `not_found`.
     pub fn record(&self, who: &Principal, id: QueryId) -> Result<QueryRecord> {
-        self.engine.history.record(who, id)
+        background::record(&self.engine, who, id)
     }
 
     /// Stops a query, running or queued. Idempotent; `not_found` if there is no such query.
@@ -207,7 +216,10 @@ impl QueryService {
     /// # Errors
     /// `not_found`.
     pub fn cancel(&self, who: &Principal, id: QueryId) -> Result<QueryRecord> {
-        self.engine.history.cancel(who, id)
+        match self.engine.history.cancel(who, id) {
+            Err(error) if error.kind() == ErrorKind::NotFound => background::record(&self.engine, who, id),
+            answer => answer,
+        }
     }
 
     /// Rows `offset..offset+limit` of a background query's result, from the spool. `conflict` while it runs, `expired` after
@@ -235,6 +247,21 @@ impl QueryService {
     /// Queries that take this long or longer are logged at their end, those that run now included; None: none is.
     pub fn set_slow_query(&self, from: Option<Duration>) {
         self.engine.history.slow().set(from);
+    }
+
+    /// Waits until the ends of the queries in the background are written down, so long at most. The last step of a
+    /// shutdown: whatever is not by then is told as interrupted after the next start.
+    pub async fn written_down(&self, within: Duration) {
+        const LOOK: Duration = Duration::from_millis(10);
+        let Some(spool) = &self.engine.spool else { return };
+        let written = async {
+            while spool.has_open() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(within, written).await.is_err() {
+            tracing::warn!("queries in the background did not end in time");
+        }
     }
 
     /// Ends what is past its lifetime. Called by the server's duty loop.

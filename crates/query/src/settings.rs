@@ -15,12 +15,15 @@ pub struct QuerySettings {
     pub spill_dir: PathBuf,
     /// Bytes that all queries together may spill at once.
     pub spill_bytes: u64,
-    /// Where results of background queries are kept. None: there are no background queries. Emptied at start.
+    /// Where results of background queries are kept. None: there are no background queries. One process's
+    /// own: what it does not know of is removed at start.
     pub spool_dir: Option<PathBuf>,
     /// Bytes that all kept results together may have.
     pub spool_bytes: u64,
     /// How long a result is kept.
     pub spool_lifetime: Duration,
+    /// Bytes of answers that are kept in memory to be given again, those under way included; 0 keeps none.
+    pub result_cache_bytes: u64,
     /// Threads that plan and execute; also how many partitions a plan has.
     pub threads: usize,
     /// Rows in a batch at most; wide rows make smaller ones. 16384 measured best.

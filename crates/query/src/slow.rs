@@ -38,7 +38,7 @@ pub(crate) fn log(record: &QueryRecord) {
         target: "lakebed::slow_query",
         query_id = %record.id,
         principal = record.principal,
-        source = record.source,
+        source = record.source.as_ref(),
         kind = record.kind.map(tracing::field::debug),
         state = ?record.state,
         queue_ms = took.queue_ms,

@@ -1,11 +1,12 @@
-//! Results of background queries: one Arrow file each, on the local disk, for a time and within a quota.
+//! Results of background queries: on the local disk, for a time and within a quota, also across a restart.
 //!
-//! The rows before each batch are remembered, so a page costs what its rows cost, wherever it lies.
+//! Each execution has a record, a small JSON file, from before it is accepted until its time is over; one that ended well
+//! has its rows beside it in an Arrow file. A file gets its name only when it is whole on the disk, rows before the record
+//! that tells of them. So a start finds every execution as it was last told of: ended, or interrupted by what stopped the
+//! process. Files that no record names are removed then.
 
 use std::{
     collections::{HashMap, VecDeque},
-    fs::File,
-    io::{self, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,34 +15,26 @@ use std::{
     time::Duration,
 };
 
-use arrow::{
-    array::RecordBatch,
-    compute::cast,
-    datatypes::{DataType, Field, Schema, SchemaRef},
-    ipc::{reader::FileReader, writer::FileWriter},
-};
+use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use lakebed_types::{Clock, Error, ErrorKind, QueryId, Result, format_bytes};
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 
-use crate::{error::from_arrow, session::empty_dir, settings::QuerySettings};
+use crate::{history::QueryRecord, settings::QuerySettings};
+
+mod disk;
+mod kept;
+mod record;
+mod recover;
+mod writer;
+
+pub(crate) use kept::Kept;
+pub use kept::ResultPage;
+use record::Record;
+pub(crate) use writer::{SpoolWriter, Written};
 
 /// Results whose end is remembered, so that asking for one says `expired` and not `not_found`.
 const REMEMBERED_ENDS: usize = 10_000;
-
-/// Rows of a background query's result.
-#[derive(Debug)]
-pub struct ResultPage {
-    /// Schema of every batch.
-    pub schema: SchemaRef,
-    /// The rows asked for, in order.
-    pub batches: Vec<RecordBatch>,
-    /// Rows of the whole result.
-    pub total_rows: u64,
-    /// Rows before the first of these.
-    pub offset: u64,
-}
 
 /// The results that are kept.
 #[derive(Debug)]
@@ -62,103 +55,115 @@ struct Slots {
 
 #[derive(Debug, Clone)]
 enum Slot {
-    /// Cancelled when the writing is over, well or not.
-    Writing(CancellationToken),
+    /// Waits or runs. Its record has this many bytes.
+    Open(u64),
+    /// Has ended, well or not.
     Kept(Arc<Kept>),
+    /// Its time is over.
     Ended,
 }
 
-/// A complete result. Its file goes with the last who reads it.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    path: PathBuf,
-    schema: SchemaRef,
-    /// Rows up to the end of each batch.
-    ends: Vec<u64>,
-    bytes: u64,
-    used: Arc<AtomicU64>,
-    expires: DateTime<Utc>,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        remove(&self.path);
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 impl Spool {
-    /// None where there is no directory for results.
-    pub(crate) fn new(settings: &QuerySettings, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
+    /// None where there is no directory for results. Also the executions that it has records of, oldest first: those that
+    /// had not ended are `interrupted` now.
+    pub(crate) fn open(settings: &QuerySettings, clock: Arc<dyn Clock>) -> Result<Option<(Self, Vec<QueryRecord>)>> {
         let Some(dir) = settings.spool_dir.clone() else { return Ok(None) };
-        empty_dir(&dir)?;
-        let lifetime = chrono::Duration::from_std(settings.spool_lifetime.min(Duration::from_secs(u32::MAX.into())))
-            .unwrap_or(chrono::Duration::MAX);
-        let (used, slots) = (Arc::default(), Mutex::default());
-        Ok(Some(Self { dir, quota: settings.spool_bytes, lifetime, clock, used, slots }))
+        let spool = Self::empty(dir, settings.spool_bytes, settings.spool_lifetime, clock);
+        let records = recover::recover(&spool)?;
+        Ok(Some((spool, records)))
     }
 
-    /// Makes room for a result to come.
-    pub(crate) fn reserve(&self, id: QueryId) -> Result<()> {
+    fn empty(dir: PathBuf, quota: u64, lifetime: Duration, clock: Arc<dyn Clock>) -> Self {
+        let lifetime = chrono::Duration::from_std(lifetime.min(Duration::from_secs(u32::MAX.into())))
+            .unwrap_or(chrono::Duration::MAX);
+        Self { dir, quota, lifetime, clock, used: Arc::default(), slots: Mutex::default() }
+    }
+
+    fn record_path(&self, id: QueryId) -> PathBuf {
+        self.dir.join(format!("{id}.json"))
+    }
+
+    fn rows_path(&self, id: QueryId) -> PathBuf {
+        self.dir.join(format!("{id}.arrow"))
+    }
+
+    /// Accepts an execution: from here on a start knows of it. Blocks on the disk.
+    pub(crate) fn reserve(&self, record: &QueryRecord) -> Result<()> {
         self.sweep();
         if self.used.load(Ordering::Relaxed) >= self.quota {
             let text = format!("results in the background use all their {}", format_bytes(self.quota));
             return Err(Error::new(ErrorKind::Unavailable, text)
                 .with_hint("Wait until older results expire, or run the query without the background."));
         }
-        self.slots.lock().by_id.insert(id, Slot::Writing(CancellationToken::new()));
+        let bytes = Record::open(record).write(&self.record_path(record.id))?;
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.slots.lock().by_id.insert(record.id, Slot::Open(bytes));
         Ok(())
     }
 
-    /// A file for this result. Blocks on the disk.
+    /// A file for the rows of an execution. Blocks on the disk.
     pub(crate) fn writer(&self, id: QueryId, schema: &SchemaRef) -> Result<SpoolWriter> {
-        let path = self.dir.join(format!("{id}.arrow"));
-        let schema = without_dictionaries(schema);
-        let file = File::create_new(&path).map_err(|error| disk_failed(&path, &error))?;
-        let counted = Counted { file: BufWriter::new(file), bytes: 0, used: self.used.clone(), quota: self.quota };
-        let writer = FileWriter::try_new(counted, &schema).map_err(from_arrow)?;
-        Ok(SpoolWriter { writer: Some(writer), path, schema, ends: Vec::new(), used: self.used.clone() })
+        SpoolWriter::create(self.rows_path(id), schema, self.used.clone(), self.quota)
     }
 
-    /// The result is complete.
-    pub(crate) fn keep(&self, id: QueryId, writer: SpoolWriter) -> Result<()> {
-        let kept = writer.finish(self.clock.now() + self.lifetime)?;
-        self.settle(id, Some(Slot::Kept(Arc::new(kept))));
+    /// The execution has ended as `record` says; when this returns, a start knows that too. Blocks on the disk.
+    pub(crate) fn close(&self, record: &QueryRecord, rows: Option<Written>) -> Result<()> {
+        let expires = self.clock.now() + self.lifetime;
+        let stored = Record::closed(record, expires, rows.as_ref());
+        let bytes = stored.write(&self.record_path(record.id))?;
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        let kept = self.keep(record.id, bytes, expires, rows.map(Written::into_ends));
+        if let Some(Slot::Open(before)) = self.slots.lock().by_id.insert(record.id, Slot::Kept(Arc::new(kept))) {
+            self.used.fetch_sub(before, Ordering::Relaxed);
+        }
         Ok(())
     }
 
-    /// There will be no result.
-    pub(crate) fn give_up(&self, id: QueryId) {
-        self.settle(id, None);
+    /// `ends`: bytes of the rows' file, and rows up to the end of each batch.
+    fn keep(&self, id: QueryId, record_bytes: u64, expires: DateTime<Utc>, ends: Option<(u64, Vec<u64>)>) -> Kept {
+        let (rows_bytes, ends) = ends.map_or((0, None), |(bytes, ends)| (bytes, Some(ends)));
+        let files = kept::Files {
+            record: self.record_path(id),
+            rows: ends.is_some().then(|| self.rows_path(id)),
+            bytes: record_bytes + rows_bytes,
+            used: self.used.clone(),
+            over: false.into(),
+        };
+        Kept::new(files, ends.unwrap_or_default(), expires)
     }
 
-    fn settle(&self, id: QueryId, slot: Option<Slot>) {
-        let mut slots = self.slots.lock();
-        let before = match slot {
-            Some(slot) => slots.by_id.insert(id, slot),
-            None => slots.by_id.remove(&id),
-        };
-        if let Some(Slot::Writing(done)) = before {
-            done.cancel();
+    /// Whether an execution has not ended.
+    pub(crate) fn has_open(&self) -> bool {
+        self.slots.lock().by_id.values().any(|slot| matches!(slot, Slot::Open(_)))
+    }
+
+    /// The end of an execution could not be written down: a start will call it interrupted.
+    pub(crate) fn give_up(&self, id: QueryId) {
+        self.slots.lock().by_id.remove(&id);
+    }
+
+    /// The result of an execution that has ended well.
+    pub(crate) fn kept(&self, id: QueryId) -> Result<Arc<Kept>> {
+        let slot = self.slots.lock().by_id.get(&id).cloned();
+        match slot {
+            Some(Slot::Kept(kept)) if kept.expires() > self.clock.now() => Ok(kept),
+            Some(Slot::Kept(_) | Slot::Ended) => {
+                Err(Error::new(ErrorKind::Expired, format!("the result of query {id} has expired"))
+                    .with_hint("Run the query again."))
+            }
+            Some(Slot::Open(_)) | None => {
+                Err(Error::new(ErrorKind::NotFound, format!("query {id} has no kept result"))
+                    .with_hint("Only queries that run in the background keep their result."))
+            }
         }
     }
 
-    /// The result of an execution that has ended well; waits for its last bytes.
-    pub(crate) async fn kept(&self, id: QueryId) -> Result<Arc<Kept>> {
-        loop {
-            let slot = self.slots.lock().by_id.get(&id).cloned();
-            match slot {
-                Some(Slot::Kept(kept)) if kept.expires > self.clock.now() => return Ok(kept),
-                Some(Slot::Kept(_) | Slot::Ended) => {
-                    return Err(Error::new(ErrorKind::Expired, format!("the result of query {id} has expired"))
-                        .with_hint("Run the query again."));
-                }
-                Some(Slot::Writing(done)) => done.cancelled().await,
-                None => {
-                    return Err(Error::new(ErrorKind::NotFound, format!("query {id} has no kept result"))
-                        .with_hint("Only queries that run in the background keep their result."));
-                }
-            }
+    /// The record of an execution that has ended, as long as it is kept: for those that the history no longer remembers.
+    pub(crate) fn record(&self, id: QueryId) -> Option<QueryRecord> {
+        let slot = self.slots.lock().by_id.get(&id).cloned();
+        match slot? {
+            Slot::Kept(_) => Record::read(&self.record_path(id)).ok().map(Record::into_history),
+            Slot::Open(_) | Slot::Ended => None,
         }
     }
 
@@ -166,10 +171,12 @@ impl Spool {
     pub(crate) fn sweep(&self) {
         let now = self.clock.now();
         let mut slots = self.slots.lock();
-        let is_over = |slot: &Slot| matches!(slot, Slot::Kept(kept) if kept.expires <= now);
+        let is_over = |slot: &Slot| matches!(slot, Slot::Kept(kept) if kept.expires() <= now);
         let over: Vec<QueryId> = slots.by_id.iter().filter(|(_, slot)| is_over(slot)).map(|(id, _)| *id).collect();
         for id in over {
-            slots.by_id.insert(id, Slot::Ended);
+            if let Some(Slot::Kept(kept)) = slots.by_id.insert(id, Slot::Ended) {
+                kept.end();
+            }
             slots.ended.push_back(id);
         }
         while slots.ended.len() > REMEMBERED_ENDS {
@@ -180,146 +187,10 @@ impl Spool {
     }
 }
 
-impl Kept {
-    pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    pub(crate) fn rows(&self) -> u64 {
-        self.ends.last().copied().unwrap_or(0)
-    }
-
-    /// Rows `offset..offset + limit`. Blocks on the disk.
-    pub(crate) fn page(&self, offset: u64, limit: usize) -> Result<ResultPage> {
-        let mut batches = Vec::new();
-        let mut missing = limit;
-        let first = self.ends.partition_point(|end| *end <= offset);
-        let before = first.checked_sub(1).map_or(0, |batch| self.ends[batch]);
-        let mut skip = usize::try_from(offset.saturating_sub(before)).unwrap_or(usize::MAX);
-        let mut reader = self.open()?;
-        for batch in first..self.ends.len() {
-            if missing == 0 {
-                break;
-            }
-            reader.set_index(batch).map_err(from_arrow)?;
-            let Some(batch) = reader.next() else { break };
-            let batch = batch.map_err(from_arrow)?;
-            let rows = missing.min(batch.num_rows().saturating_sub(skip));
-            batches.push(batch.slice(skip, rows));
-            missing -= rows;
-            skip = 0;
-        }
-        Ok(ResultPage { schema: self.schema.clone(), batches, total_rows: self.rows(), offset })
-    }
-
-    /// All batches, one by one. Blocks on the disk.
-    pub(crate) fn batches(&self) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
-        Ok(self.open()?.map(|batch| batch.map_err(from_arrow)))
-    }
-
-    fn open(&self) -> Result<FileReader<BufReader<File>>> {
-        let file = File::open(&self.path).map_err(|error| disk_failed(&self.path, &error))?;
-        FileReader::try_new(BufReader::new(file), None).map_err(from_arrow)
-    }
-}
-
-/// A result that is being written. Dropping it unfinished removes the file.
-pub(crate) struct SpoolWriter {
-    writer: Option<FileWriter<Counted>>,
-    path: PathBuf,
-    schema: SchemaRef,
-    ends: Vec<u64>,
-    used: Arc<AtomicU64>,
-}
-
-impl SpoolWriter {
-    /// Blocks on the disk.
-    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let columns = batch.columns().iter().zip(self.schema.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>();
-        let batch = RecordBatch::try_new(self.schema.clone(), columns.map_err(from_arrow)?).map_err(from_arrow)?;
-        let path = &self.path;
-        if let Some(writer) = &mut self.writer {
-            writer.write(&batch).map_err(|error| write_failed(path, error))?;
-        }
-        let before = self.ends.last().copied().unwrap_or(0);
-        self.ends.push(before + batch.num_rows() as u64);
-        Ok(())
-    }
-
-    fn finish(mut self, expires: DateTime<Utc>) -> Result<Kept> {
-        let path = self.path.clone();
-        if let Some(writer) = &mut self.writer {
-            writer.finish().map_err(|error| write_failed(&path, error))?;
-        }
-        let bytes = self.writer.take().map_or(0, |writer| writer.get_ref().bytes);
-        let (schema, ends) = (self.schema.clone(), std::mem::take(&mut self.ends));
-        Ok(Kept { path, schema, ends, bytes, used: self.used.clone(), expires })
-    }
-}
-
-impl Drop for SpoolWriter {
-    fn drop(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            self.used.fetch_sub(writer.get_ref().bytes, Ordering::Relaxed);
-            remove(&self.path);
-        }
-    }
-}
-
-/// Counts what is written, into the quota of all results.
-struct Counted {
-    file: BufWriter<File>,
-    bytes: u64,
-    used: Arc<AtomicU64>,
-    quota: u64,
-}
-
-impl Write for Counted {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        if self.used.load(Ordering::Relaxed).saturating_add(buffer.len() as u64) > self.quota {
-            return Err(io::Error::from(io::ErrorKind::QuotaExceeded));
-        }
-        let written = self.file.write(buffer)?;
-        self.bytes += written as u64;
-        self.used.fetch_add(written as u64, Ordering::Relaxed);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-fn write_failed(path: &Path, error: arrow::error::ArrowError) -> Error {
-    match error {
-        arrow::error::ArrowError::IoError(_, error) if error.kind() == io::ErrorKind::QuotaExceeded => {
-            Error::new(ErrorKind::ResultTooLarge, "the result is larger than the space that is left for results")
-                .with_hint("Write it with COPY … TO or CREATE TABLE … AS instead.")
-        }
-        arrow::error::ArrowError::IoError(_, error) => disk_failed(path, &error),
-        other => from_arrow(other),
-    }
-}
-
-fn disk_failed(path: &Path, error: &io::Error) -> Error {
+/// A file of the spool, for messages.
+fn disk_failed(path: &Path, error: &std::io::Error) -> Error {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Error::new(ErrorKind::DiskFailed, format!("the result {name} cannot be kept or read: {error}"))
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
-        tracing::warn!(path = %path.display(), %error, "a result that has ended could not be removed");
-    }
-}
-
-/// An Arrow file has one dictionary for each column, and our batches may each bring another.
-fn without_dictionaries(schema: &SchemaRef) -> SchemaRef {
-    let plain = |field: &Arc<Field>| match field.data_type() {
-        DataType::Dictionary(_, values) => Arc::new(field.as_ref().clone().with_data_type(values.as_ref().clone())),
-        _ => field.clone(),
-    };
-    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
 #[cfg(test)]

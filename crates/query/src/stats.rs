@@ -13,7 +13,7 @@ use datafusion::physical_plan::{
     ExecutionPlan,
     metrics::{MetricValue, MetricsSet},
 };
-use lakebed_types::{Clock, QueryStatistics};
+use lakebed_types::{Clock, QueryStatistics, ResultCacheUse};
 use parking_lot::Mutex;
 
 use crate::session::Resources;
@@ -41,6 +41,7 @@ struct Live {
 struct State {
     plan: Option<Arc<dyn ExecutionPlan>>,
     first_row: Option<Duration>,
+    result_cache: ResultCacheUse,
     ended: Option<QueryStatistics>,
 }
 
@@ -72,6 +73,10 @@ impl StatsHandle {
     pub(crate) fn set_plan(&self, plan: Arc<dyn ExecutionPlan>, planning: Duration) {
         self.live.state.lock().plan = Some(plan);
         *self.live.planning.lock() += planning;
+    }
+
+    pub(crate) fn set_result_cache(&self, used: ResultCacheUse) {
+        self.live.state.lock().result_cache = used;
     }
 
     pub(crate) fn add_rows(&self, rows: usize) {
@@ -123,7 +128,7 @@ impl StatsHandle {
             row_groups_scanned: scan.row_groups - not_read,
             row_groups_pruned: scan.row_groups_pruned + not_read,
             spilled_bytes: scan.spilled,
-            cache_hit: false,
+            result_cache: state.result_cache,
             peak_memory_bytes: live.resources.memory.peak() as u64,
             price_usd: price(bytes_scanned, live.price_per_tib_usd),
         }

@@ -43,12 +43,24 @@ pub(crate) async fn produce(
     let stats = sink.stats().clone();
     match prepared.work {
         Work::Rows(plan) => {
+            let kept = engine.results.answer(prepared.ticket, &prepared.schema, &stats).await?;
+            if let Some(batches) = kept {
+                let _ = ready.send(());
+                return deliver(batches, &sink).await;
+            }
+            let results = engine.results.clone();
             let mut rows = Rows::open(engine, *plan, stats).await?;
             // Nobody waits if the client has left; the sink will say so.
             let _ = ready.send(());
+            let mut copy = results.copy(prepared.ticket);
             while let Some(batch) = rows.next().await {
-                sink.send(batch?).await?;
+                let batch = batch?;
+                if let Some(copy) = &mut copy {
+                    copy.add(&batch);
+                }
+                sink.send(batch).await?;
             }
+            results.keep(copy).await;
             Ok(())
         }
         Work::Ready(batches) => {

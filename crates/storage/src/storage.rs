@@ -66,19 +66,32 @@ impl Storage {
         Ok(())
     }
 
+    /// Allows everything below `location`, whose bucket is reached through this client from now on instead of one that the
+    /// settings describe: for stores that are not among the known ones, and for those of tests. It is treated as far away.
+    pub fn allow_through(&self, client: Arc<dyn ObjectStore>, location: &Location, mode: Mode) {
+        let allowed = Arc::new(AllowList::new(location));
+        allowed.allow(location, mode);
+        let bucket = self.bucket_through(client, location, allowed);
+        self.inner.stores.write().insert(location.store_url(), Arc::new(bucket));
+    }
+
     fn open(&self, location: &Location) -> Result<Bucket> {
         let allowed = Arc::new(AllowList::new(location));
         let settings = &self.inner.settings;
-        let places = || Some(Arc::new(Semaphore::new(settings.max_connections.max(1))));
-        let (client, requests): (Arc<dyn ObjectStore>, _) = match location.scheme() {
-            "file" => (Arc::new(LocalFiles::new(allowed.clone())), None),
-            "memory" => (Arc::new(InMemory::new()), None),
-            _ => (connect(location, settings)?, places()),
+        let near: Arc<dyn ObjectStore> = match location.scheme() {
+            "file" => Arc::new(LocalFiles::new(allowed.clone())),
+            "memory" => Arc::new(InMemory::new()),
+            _ => return Ok(self.bucket_through(connect(location, settings)?, location, allowed)),
         };
         // What is as near as memory gains nothing from being kept in memory.
-        let blocks = self.inner.blocks.as_ref().filter(|_| requests.is_some());
-        let blocks = blocks.map(|blocks| blocks.of_store(location.store_url()));
-        Ok(Bucket::new(CountedStore { client, meter: self.meter(None), requests }, blocks, allowed))
+        Ok(Bucket::new(CountedStore { client: near, meter: self.meter(None), requests: None }, None, allowed))
+    }
+
+    /// A bucket behind a network: few requests at once, and the block cache in front.
+    fn bucket_through(&self, client: Arc<dyn ObjectStore>, location: &Location, allowed: Arc<AllowList>) -> Bucket {
+        let requests = Some(Arc::new(Semaphore::new(self.inner.settings.max_connections.max(1))));
+        let blocks = self.inner.blocks.as_ref().map(|blocks| blocks.of_store(location.store_url()));
+        Bucket::new(CountedStore { client, meter: self.meter(None), requests }, blocks, allowed)
     }
 
     /// The allowed locations and their modes, in order.

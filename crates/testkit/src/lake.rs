@@ -1,6 +1,9 @@
 //! A lake in a temporary folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use arrow::array::RecordBatch;
 use lakebed_storage::{Location, Mode, Storage, StorageSettings};
@@ -63,6 +66,17 @@ impl TestLake {
         }
         std::fs::write(&file, bytes)?;
         Ok(file)
+    }
+
+    /// Makes a file an hour older: files of a moment ago are read anew by every query.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn age(&self, name: &str) -> TestResult {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let file = std::fs::File::options().append(true).open(self.file(name))?;
+        file.set_modified(file.metadata()?.modified()? - HOUR)?;
+        Ok(())
     }
 
     /// Writes a Parquet file with the writer's default properties.

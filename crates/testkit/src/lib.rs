@@ -1,4 +1,4 @@
-//! What tests of several crates need: a lake on disk, a real S3 server, a store that only refuses, a clock that
+//! What tests of several crates need: a lake on disk, a real S3 server, a store that goes wrong, a clock that
 //! stands still.
 //!
 //! Only for tests: no other crate depends on it outside of them. Its functions return plain errors, for tests to unwrap.
@@ -6,6 +6,7 @@
 mod canned_server;
 mod clock;
 mod encode;
+mod faulty_store;
 mod lake;
 mod ports;
 mod s3_server;
@@ -14,6 +15,7 @@ mod scripts;
 pub use canned_server::CannedServer;
 pub use clock::MockClock;
 pub use encode::{csv_bytes, gzip, json_array_bytes, ndjson_bytes, parquet_bytes};
+pub use faulty_store::{Fault, FaultyStore};
 pub use lake::TestLake;
 pub use s3_server::{S3Key, S3Server, weed_binary};
 pub use scripts::{Answer, Door, run_scripts};

@@ -86,6 +86,8 @@ error_kinds! {
     DeadlineExceeded = "deadline_exceeded",
     /// Someone asked for the query to stop.
     Cancelled = "cancelled",
+    /// The server stopped while the query ran or waited.
+    Interrupted = "interrupted",
     /// The query needs more memory than it may have.
     MemoryExhausted = "memory_exhausted",
     /// The query spilled more to disk than it may.

@@ -18,4 +18,4 @@ pub use name::{DatabaseName, TableName};
 pub use size::{format_bytes, format_count, parse_bytes};
 pub use sql_type::{parse_sql_type, sql_type_name};
 pub use statement::{StatementClass, StatementKind};
-pub use statistics::{Estimate, QueryState, QueryStatistics, TableEstimate};
+pub use statistics::{Estimate, QueryState, QueryStatistics, ResultCacheUse, TableEstimate};

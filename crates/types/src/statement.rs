@@ -1,6 +1,6 @@
 //! What a statement is. Classified once, on the syntax tree; permissions, history and every API read this answer.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Athena's three classes of statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -15,7 +15,7 @@ pub enum StatementClass {
 }
 
 /// The kind of a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StatementKind {
     /// `SELECT`, `VALUES`, `FROM t SELECT`, `WITH …`.

@@ -1,9 +1,9 @@
 //! What a query cost, and what it would cost.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where a query execution is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum QueryState {
     /// Waits for its turn.
@@ -18,8 +18,33 @@ pub enum QueryState {
     Cancelled,
 }
 
+/// What the result cache had to do with an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultCacheUse {
+    /// The answer is a kept one: nothing was scanned.
+    Hit,
+    /// There was none; it ran.
+    Miss,
+    /// It was not looked for: switched off, or the answer may be another one next time.
+    #[default]
+    Bypass,
+}
+
+impl ResultCacheUse {
+    /// The word in statistics: `hit`, `miss`, `bypass`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
 /// What one query execution took. The same block at every API.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct QueryStatistics {
     /// Waiting for a permit.
     pub queue_ms: f64,
@@ -51,8 +76,8 @@ pub struct QueryStatistics {
     pub row_groups_pruned: u64,
     /// Bytes written to spill files.
     pub spilled_bytes: u64,
-    /// Whether the result came from a cache.
-    pub cache_hit: bool,
+    /// Whether the result came from the result cache: `hit`, `miss`, or `bypass` where it was not asked.
+    pub result_cache: ResultCacheUse,
     /// The most memory that the query had reserved at once.
     pub peak_memory_bytes: u64,
     /// `bytes_scanned` at the configured price per TiB, in US dollars.

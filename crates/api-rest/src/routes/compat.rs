@@ -1,7 +1,7 @@
 //! The routes and shapes that clients of earlier data APIs use: `/query`, `/metadata`, `/api/query`, `/api/tables`,
 //! `/api/schema/{table}`.
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use lakebed_access::Principal;
 use lakebed_catalog::TableKind;
@@ -49,9 +49,9 @@ struct QueryBody {
 }
 
 impl QueryBody {
-    async fn prepare(self, state: &RestState, who: &Principal) -> ApiResult<PreparedQuery> {
+    async fn prepare(self, state: &RestState, who: &Principal, headers: &HeaderMap) -> ApiResult<PreparedQuery> {
         let statement = Statement { query: self.query, database: self.database, ..Statement::default() };
-        Ok(state.query.prepare(who, &statement.query, &statement.options()?).await?)
+        Ok(state.query.prepare(who, &statement.query, &statement.options(headers)?).await?)
     }
 }
 
@@ -82,9 +82,10 @@ struct QueryAnswer {
 async fn query(
     State(state): State<RestState>,
     Caller(who): Caller,
+    headers: HeaderMap,
     Json(body): Json<QueryBody>,
 ) -> ApiResult<Response> {
-    let prepared = body.prepare(&state, &who).await?;
+    let prepared = body.prepare(&state, &who, &headers).await?;
     let columns = column_names(&prepared);
     let tables: Vec<String> = prepared.snapshots().iter().map(|(table, _)| table.clone()).collect();
     let clock = state.clock.clone();
@@ -143,9 +144,10 @@ struct ApiQueryAnswer {
 async fn api_query(
     State(state): State<RestState>,
     Caller(who): Caller,
+    headers: HeaderMap,
     Json(body): Json<QueryBody>,
 ) -> ApiResult<Response> {
-    let prepared = body.prepare(&state, &who).await?;
+    let prepared = body.prepare(&state, &who, &headers).await?;
     let names = column_names(&prepared);
     let trailer = move |ended: &Ended| {
         Map::from_iter([

@@ -1,6 +1,6 @@
 //! `/v1/estimate`: what a statement would read and cost.
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -38,7 +38,7 @@ async fn estimate(
     statement: Statement,
 ) -> ApiResult<Response> {
     let statement = statement.or(options);
-    let prepared = state.query.prepare(&who, &statement.query, &statement.options()?).await?;
+    let prepared = state.query.prepare(&who, &statement.query, &statement.options(&HeaderMap::new())?).await?;
     let id = prepared.id();
     let estimate = state.query.estimate(&prepared).await.map_err(|error| ApiError::of(error, id))?;
     let mut document = json!({ "query_id": id });

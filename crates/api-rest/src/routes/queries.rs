@@ -67,10 +67,11 @@ async fn submit_query(
     State(state): State<RestState>,
     Caller(who): Caller,
     Query(options): Query<StatementOptions>,
+    headers: HeaderMap,
     statement: Statement,
 ) -> ApiResult<Response> {
     let statement = statement.or(options);
-    let id = submit(&state.query, &who, &statement).await?;
+    let id = submit(&state.query, &who, &statement, &headers).await?;
     let record = state.query.record(&who, id).map_err(|error| ApiError::of(error, id))?;
     let mut response = json_with_status(StatusCode::ACCEPTED, &QueryExecution::from(record));
     response.extensions_mut().insert(id);
@@ -80,8 +81,13 @@ async fn submit_query(
     Ok(response)
 }
 
-async fn submit(query: &QueryService, who: &Principal, statement: &Statement) -> ApiResult<QueryId> {
-    Ok(query.submit(who, &statement.query, &statement.options()?, statement.timeout()?).await?)
+async fn submit(
+    query: &QueryService,
+    who: &Principal,
+    statement: &Statement,
+    headers: &HeaderMap,
+) -> ApiResult<QueryId> {
+    Ok(query.submit(who, &statement.query, &statement.options(headers)?, statement.timeout()?).await?)
 }
 
 /// The query string of the history.
@@ -181,6 +187,8 @@ struct ResultsQuery {
     format: Option<String>,
     /// `auto` or `string`: how JSON writes 64-bit integers and decimals.
     numbers: Option<String>,
+    /// True: the whole result as a file in any format, JSON too, for a browser to save.
+    download: Option<bool>,
 }
 
 /// A page of a result.
@@ -200,7 +208,7 @@ struct ResultsPage {
     next_page_token: Option<String>,
 }
 
-/// Gives a result: JSON page by page, every other format as a whole.
+/// Gives a result: JSON page by page, every other format as a whole, as a file with a name; with `download` JSON too.
 ///
 /// 409 while the query runs, 410 once the result's lifetime is over, the query's own error where it failed.
 #[utoipa::path(
@@ -214,7 +222,8 @@ struct ResultsPage {
             (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"),
             (Vec<u8> = "application/vnd.apache.parquet"),
-        )
+        ),
+        headers(("content-disposition" = String, description = "The name of the file, where it is a whole result"))
     ))
 )]
 async fn get_results(
@@ -230,11 +239,12 @@ async fn get_results(
     let secret = &state.settings.token_secret;
     let open = |text: String| PageToken::open(&text, secret, "results", &id.to_string(), who.name())?.offset();
     let offset = query.page_token.map(open).transpose()?;
-    match (delivery.format, offset) {
-        (Format::Json, offset) => results_page(&state, &who, id, offset.unwrap_or(0), rows, delivery).await,
-        (_, None) => whole_result(&state, &who, id, delivery).await,
-        (_, Some(_)) => Err(Error::invalid_request("only JSON results come in pages")
-            .with_hint("Leave `page_token` out to stream the whole result in this format.")
+    let whole = delivery.format != Format::Json || query.download.unwrap_or(false);
+    match (whole, offset) {
+        (false, offset) => results_page(&state, &who, id, offset.unwrap_or(0), rows, delivery).await,
+        (true, None) => whole_result(&state, &who, id, delivery).await,
+        (true, Some(_)) => Err(Error::invalid_request("only JSON results come in pages, and no download does")
+            .with_hint("Leave `page_token` out to stream the whole result.")
             .into()),
     }
 }
@@ -275,7 +285,12 @@ async fn whole_result(state: &RestState, who: &Principal, id: QueryId, delivery:
     let document =
         Document { preamble: with_id(id), rows_member: None, columns: true, row_limit: None, trailer: no_trailer() };
     let source = Source { id, schema, batches, stats: None };
-    stream::respond(source, delivery, document, state.settings.idle_client).await
+    let mut response = stream::respond(source, delivery, document, state.settings.idle_client).await?;
+    let file = format!("attachment; filename=\"query-{id}.{}\"", delivery.format.file_extension());
+    if let Ok(value) = HeaderValue::try_from(file) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
 }
 
 /// `POST /v1/sql` with `page_size`: runs the query into the spool, waits for it, and gives its first page.
@@ -284,15 +299,16 @@ pub(crate) async fn first_page(
     who: &Principal,
     statement: &Statement,
     page_size: u64,
-    delivery: Delivery,
+    headers: &HeaderMap,
 ) -> ApiResult<Response> {
+    let delivery = statement.delivery(headers)?;
     let rows = page_rows(state, Some(page_size), RESULT_ROWS)?;
     if delivery.format != Format::Json {
         let error = Error::invalid_request("only JSON results come in pages");
         return Err(error.with_hint("Leave `page_size` out to stream the whole result in this format.").into());
     }
     let timeout = statement.timeout()?.unwrap_or(Duration::MAX).min(state.query.access().limits().run_time);
-    let options = statement.options()?;
+    let options = statement.options(headers)?;
     let id = state.query.submit(who, &statement.query, &options, Some(timeout)).await?;
     let mut waiting = Waiting { query: &state.query, who, id, over: false };
     waiting.wait().await.map_err(|error| ApiError::of(error, id))?;

@@ -14,7 +14,7 @@ use crate::{
     error::{ApiError, ApiResult},
     execute::{put_statistics, run, with_id},
     extract::{Caller, Path, Query, table_name},
-    negotiate::Delivery,
+    negotiate::{Delivery, cache_policy},
     routes::page_rows,
     statement::SOURCE,
     stream::{Document, Ended},
@@ -112,7 +112,12 @@ async fn get_rows(
     let offset = token.as_ref().map_or(Ok(0), PageToken::offset)?;
 
     let request = rows_request(&query, rows, offset)?;
-    let options = QueryOptions { database: name.database().clone(), parameters: Parameters::None, source: SOURCE };
+    let options = QueryOptions {
+        database: name.database().clone(),
+        parameters: Parameters::None,
+        source: SOURCE,
+        result_cache: cache_policy(&headers),
+    };
     let prepared = state.query.prepare_rows(&who, &name, &request, &options).await?;
     let snapshot = snapshot_of(&prepared);
     if let Some(token) = token {

@@ -54,6 +54,8 @@ pub(crate) struct SqlResult {
 ///
 /// The format is chosen by `?format=` or `Accept`. A failure before the first byte has its own status. One after it is
 /// an `error` member at the end of JSON, a last `{"error"}` record in NDJSON, and a broken connection in the other formats.
+/// A query may be answered from memory where nothing that it reads has changed, as `statistics.result_cache` says; a
+/// request with `Cache-Control: no-cache` runs, and with `no-store` its answer is not kept either.
 /// SQL text may also come as `application/x-www-form-urlencoded`, not encoded, as `curl -d` sends it.
 #[utoipa::path(
     post, path = "/v1/sql", tag = "sql", operation_id = "run_sql",
@@ -86,12 +88,12 @@ async fn post_sql(
     statement: Statement,
 ) -> ApiResult<Response> {
     let statement = statement.or(options);
-    let delivery = statement.delivery(&headers)?;
     if let Some(page_size) = statement.page_size {
-        return queries::first_page(&state, &who, &statement, page_size, delivery).await;
+        return queries::first_page(&state, &who, &statement, page_size, &headers).await;
     }
+    let delivery = statement.delivery(&headers)?;
     let timeout = statement.timeout()?;
-    let prepared = state.query.prepare(&who, &statement.query, &statement.options()?).await?;
+    let prepared = state.query.prepare(&who, &statement.query, &statement.options(&headers)?).await?;
     let document = sql_document(prepared.id());
     run(&state, &who, prepared, timeout, delivery, document).await
 }
@@ -148,7 +150,7 @@ async fn get_sql(
     let statement = query.into_statement()?;
     let delivery = statement.delivery(&headers)?;
     let timeout = statement.timeout()?;
-    let prepared = state.query.prepare(&who, &statement.query, &statement.options()?).await?;
+    let prepared = state.query.prepare(&who, &statement.query, &statement.options(&headers)?).await?;
     refuse_changes(&prepared)?;
     let id = prepared.id();
     let tag = prepared.etag().map(|tag| entity_tag(&tag, &who, delivery));

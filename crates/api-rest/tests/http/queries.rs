@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 
 use crate::server::{Server, sql_request};
@@ -44,6 +45,35 @@ async fn a_background_query_is_told_of_and_paged() {
 
     let csv = server.get(&format!("/v1/queries/{id}/results?format=csv")).await;
     assert_eq!(csv.text().lines().count(), 251);
+}
+
+#[tokio::test]
+async fn a_result_is_saved_as_a_file_in_every_format() {
+    let server = Server::start().await;
+    let id = submitted(&server, "SELECT id FROM trips ORDER BY id").await;
+    ended(&server, &id).await;
+    let uri = format!("/v1/queries/{id}/results");
+    let formats = [("json", "json"), ("ndjson", "ndjson"), ("csv", "csv"), ("arrow", "arrows"), ("parquet", "parquet")];
+    for (format, ending) in formats {
+        let saved = server.get(&format!("{uri}?download=true&format={format}")).await;
+        let name = format!("attachment; filename=\"query-{id}.{ending}\"");
+        assert_eq!((saved.status.as_u16(), saved.header("content-disposition")), (200, name.as_str()), "{format}");
+        let mut accepted = Request::get(&uri).body(Body::empty()).unwrap();
+        let media_type = saved.header("content-type").split(';').next().unwrap().to_owned();
+        accepted.headers_mut().insert("accept", media_type.parse().unwrap());
+        let by_accept = server.send(accepted).await;
+        match format {
+            "json" => {
+                assert_eq!(by_accept.header("content-disposition"), "", "pages of JSON are no file");
+                assert_eq!(saved.json()["data"].as_array().unwrap().len(), 250);
+            }
+            _ => assert_eq!((&by_accept.body, by_accept.header("content-disposition")), (&saved.body, name.as_str())),
+        }
+    }
+    let page = server.get(&format!("{uri}?page_size=10")).await.json();
+    let token = page["next_page_token"].as_str().unwrap();
+    let both = server.get(&format!("{uri}?download=true&page_token={token}")).await;
+    assert_eq!(both.problem(), (400, "invalid_request".into()));
 }
 
 #[tokio::test]

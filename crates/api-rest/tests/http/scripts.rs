@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use lakebed_access::{AdmitOptions, Principal};
 use lakebed_api_rest::RestSettings;
-use lakebed_query::{Parameters, QueryOptions, QueryService};
+use lakebed_query::{CachePolicy, Parameters, QueryOptions, QueryService};
 use lakebed_testkit::{Answer, Door, TestLake, run_scripts};
 use lakebed_types::{DatabaseName, Error, ErrorKind};
 use serde_json::Value;
@@ -25,8 +25,12 @@ struct Service(QueryService);
 impl Door for Service {
     async fn ask(&self, sql: &str) -> Result<Answer, Error> {
         let who = Principal::local();
-        let options =
-            QueryOptions { database: DatabaseName::default_database(), parameters: Parameters::None, source: "test" };
+        let options = QueryOptions {
+            database: DatabaseName::default_database(),
+            parameters: Parameters::None,
+            source: "test",
+            result_cache: CachePolicy::Use,
+        };
         let prepared = self.0.prepare(&who, sql, &options).await?;
         let admitted = self.0.access().admit(&who, &AdmitOptions::default()).await?;
         let running = self.0.run(admitted, prepared).await?;

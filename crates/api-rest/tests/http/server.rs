@@ -193,6 +193,7 @@ fn query_settings(data: &TestLake) -> QuerySettings {
         spool_dir: Some(data.file("spool")),
         spool_bytes: 1 << 30,
         spool_lifetime: Duration::from_secs(600),
+        result_cache_bytes: 16 << 20,
         threads: 2,
         batch_rows: 1024,
         metadata_cache_bytes: 16 << 20,

@@ -4,7 +4,7 @@ use arrow::ipc::reader::StreamReader;
 use axum::{body::Body, http::Request};
 use serde_json::json;
 
-use crate::server::{BIG, Server, sql_request};
+use crate::server::{BIG, Server, sql_request, trips};
 
 #[tokio::test]
 async fn text_gives_a_json_document_with_the_statistics_last() {
@@ -107,6 +107,28 @@ async fn other_media_types_are_refused() {
     let server = Server::start().await;
     let request = Request::post("/v1/sql").header("content-type", "application/xml").body(Body::from("<x/>")).unwrap();
     assert_eq!(server.send(request).await.problem(), (415, "invalid_request".into()));
+}
+
+#[tokio::test]
+async fn an_answer_is_given_again_until_its_files_change() {
+    let server = Server::start().await;
+    server.lake.age("trips/part-0.parquet").unwrap();
+    let ask = async |control: &str| {
+        let mut request = sql_request("/v1/sql", "SELECT count(*) AS n FROM trips");
+        request.headers_mut().insert("cache-control", control.parse().unwrap());
+        let answer = server.send(request).await.json();
+        (answer["data"][0]["n"].clone(), answer["statistics"]["result_cache"].as_str().unwrap().to_owned())
+    };
+    let told = |rows: i64, used: &str| (json!(rows), used.to_owned());
+    assert_eq!(ask("no-store").await, told(250, "bypass"));
+    assert_eq!(ask("max-age=60").await, told(250, "miss"));
+    assert_eq!(ask("max-age=60").await, told(250, "hit"));
+    assert_eq!(ask("no-cache").await, told(250, "bypass"));
+    server.lake.write_parquet("trips/part-1.parquet", &[trips(250..260)]).unwrap();
+    server.lake.age("trips/part-1.parquet").unwrap();
+    assert_eq!(ask("max-age=60").await, told(260, "miss"));
+    let newest = server.get("/v1/queries?page_size=1").await.json();
+    assert_eq!(newest["queries"][0]["statistics"]["result_cache"], "miss");
 }
 
 #[tokio::test]

@@ -15,7 +15,6 @@ use lakebed_catalog::CrawlRequest;
 use lakebed_query::QueryService;
 use lakebed_storage::Location;
 use lakebed_types::{DatabaseName, Error, Result, format_count};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
     progress,
     reload::{self, Live},
     settings::{LogSettings, OidcSettings, ServerSettings, Sources},
+    token_secret::token_secret,
 };
 
 /// Crawls the locations into database `default` and serves them over HTTP
@@ -82,7 +82,8 @@ pub(super) async fn serve(
     let ready = Arc::new(AtomicBool::new(false));
     let idle_client = lake.query.access().limits().idle_client;
     let prometheus = metrics_recorder()?;
-    let settings = rest_settings(&server, idle_client);
+    let secret = token_secret(server.token_secret.as_deref(), &lake.data_dir)?;
+    let settings = rest_settings(&server, idle_client, secret);
     let state = RestState::new(lake.query.clone(), settings, ready.clone(), prometheus.clone());
     let http = HttpServer::bind(&server, tls.clone()).await?;
     let url = http.url();
@@ -107,6 +108,7 @@ pub(super) async fn serve(
     duties.abort();
     reloads.abort();
     lake.query.access().drain(server.shutdown_grace).await;
+    lake.query.written_down(LAST_ANSWERS).await;
     stop.cancel();
     if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
         tracing::warn!("connections were still open at the end");
@@ -233,16 +235,14 @@ async fn crawl_all(lake: &Lake, tables: &[Served]) -> Result<()> {
     Ok(())
 }
 
-fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration) -> RestSettings {
-    // The default's secret lasts as long as this process.
-    let random = RestSettings::default();
+fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration, token_secret: [u8; 32]) -> RestSettings {
     RestSettings {
         parquet_pages: server.parquet_pages.clone(),
         body_limit_bytes: server.body_limit_bytes,
         idle_client,
         open_metrics: server.open_metrics,
-        token_secret: server.token_secret.as_ref().map_or(random.token_secret, |text| Sha256::digest(text).into()),
-        ..random
+        token_secret,
+        ..RestSettings::default()
     }
 }
 

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use lakebed_access::{AdmitOptions, Principal};
 use lakebed_catalog::CrawlRequest;
 use lakebed_formats::{EncodeOptions, Encoder, Format};
-use lakebed_query::{Parameters, QueryOptions, RunningQuery};
+use lakebed_query::{CachePolicy, Parameters, QueryOptions, RunningQuery};
 use lakebed_storage::Location;
 use lakebed_types::{DatabaseName, Error, Estimate, QueryStatistics, Result, format_bytes, format_count};
 
@@ -124,7 +124,12 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
 
 async fn run_here(lake: &Lake, sql: &str, args: &SqlArgs, format: Option<Format>) -> Result<()> {
     let who = Principal::local();
-    let options = QueryOptions { database: args.database.clone(), parameters: Parameters::None, source: "cli" };
+    let options = QueryOptions {
+        database: args.database.clone(),
+        parameters: Parameters::None,
+        source: "cli",
+        result_cache: CachePolicy::Bypass,
+    };
     let prepared = lake.query.prepare(&who, sql, &options).await?;
     if args.estimate {
         return print_estimate(&lake.query.estimate(&prepared).await?);

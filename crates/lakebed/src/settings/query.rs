@@ -34,6 +34,11 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "query.price_per_tib", default: "5.0", about: "Price of scanning one TiB, in US dollars." },
     Key { name: "query.results", default: "10GiB", about: "Disk for the kept results of background queries." },
     Key { name: "query.results_lifetime", default: "1h", about: "How long a background query's result is kept." },
+    Key {
+        name: "query.result_cache",
+        default: "64MiB",
+        about: "Memory for answers that are given again while nothing they were read from has changed; 0 keeps none.",
+    },
     Key { name: "query.planning_time", default: "10s", about: "Time to plan one query." },
 ];
 
@@ -85,6 +90,7 @@ pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Loca
         spool_dir: Some(data_dir.join("results")),
         spool_bytes: values.bytes("query.results")?,
         spool_lifetime: values.duration("query.results_lifetime")?,
+        result_cache_bytes: values.bytes("query.result_cache")?,
         threads,
         batch_rows: values.parse("query.batch_rows", "a number")?,
         metadata_cache_bytes,

@@ -47,7 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "server.token_secret",
         default: "",
-        about: "Secret that signs page tokens; random at each start where it is not set.",
+        about: "Secret that signs page tokens; servers that share clients share it (default: `token.key` in `data.dir`).",
     },
 ];
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, Int64Array};
 use futures::StreamExt;
+use lakebed_access::{Principal, Role};
 use lakebed_query::{QueryRecord, ResultPage};
 use lakebed_types::{ErrorKind, QueryId, QueryState};
 
@@ -97,4 +98,22 @@ async fn unknown_ids_are_not_found() {
     let id = QueryId::random();
     assert_eq!(lake.service.record(&lake.who, id).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(lake.service.cancel(&lake.who, id).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_kept_result_is_there_also_when_the_history_has_forgotten_its_query() {
+    let lake = Lake::new().await;
+    let id = lake.service.submit(&lake.who, "SELECT vendorid FROM trips LIMIT 5", &options(), None).await.unwrap();
+    let told = finished(&lake, id).await;
+    for _ in 0..150 {
+        lake.rows("SELECT 1").await;
+    }
+    assert!(lake.service.history(&lake.who, 1000, None).iter().all(|record| record.id != id));
+    let record = lake.service.record(&lake.who, id).unwrap();
+    assert_eq!((record.state, record.ended, record.sql), (QueryState::Succeeded, told.ended, told.sql));
+    assert_eq!(lake.service.results(&lake.who, id, 0, 10).await.unwrap().total_rows, 5);
+    assert_eq!(lake.service.cancel(&lake.who, id).unwrap().state, QueryState::Succeeded);
+    let other = Principal::anonymous(Role::Write);
+    assert_eq!(lake.service.record(&other, id).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(lake.service.results(&other, id, 0, 10).await.unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -8,9 +8,10 @@ use arrow::{
 };
 use futures::StreamExt;
 use lakebed_access::{Access, AdmitOptions, Admitted, Limits, Principal};
-use lakebed_catalog::{Catalog, CatalogSettings, CrawlRequest};
+use lakebed_catalog::{Catalog, CatalogSettings, CrawlRequest, Freshness};
 use lakebed_query::{
-    Parameters, PreparedQuery, QueryOptions, QueryService, QuerySettings, RunningQuery, SqlLimits, StatsHandle,
+    CachePolicy, Parameters, PreparedQuery, QueryOptions, QueryService, QuerySettings, RunningQuery, SqlLimits,
+    StatsHandle,
 };
 use lakebed_storage::{Location, Mode, Storage, StorageSettings};
 use lakebed_types::{DatabaseName, Error, Result, SystemClock};
@@ -35,6 +36,9 @@ pub struct Setup {
     pub who: Principal,
     pub spool_bytes: u64,
     pub spool_lifetime: Duration,
+    pub result_cache_bytes: u64,
+    /// When new files of a table are looked for.
+    pub freshness: Freshness,
 }
 
 impl Default for Setup {
@@ -45,6 +49,8 @@ impl Default for Setup {
             who: Principal::local(),
             spool_bytes: 64 << 20,
             spool_lifetime: Duration::from_secs(600),
+            result_cache_bytes: 16 << 20,
+            freshness: CatalogSettings::default().default_freshness,
         }
     }
 }
@@ -64,7 +70,8 @@ impl Lake {
         storage.allow(&data, Mode::Read).unwrap();
         storage.allow(&lake, Mode::ReadWrite).unwrap();
         let clock = Arc::new(SystemClock);
-        let catalog = Catalog::in_memory(storage, CatalogSettings::default(), clock.clone()).await.unwrap();
+        let catalog_settings = CatalogSettings { default_freshness: setup.freshness, ..CatalogSettings::default() };
+        let catalog = Catalog::in_memory(storage, catalog_settings, clock.clone()).await.unwrap();
         let crawl = CrawlRequest {
             crawler: "test".into(),
             location: data,
@@ -82,6 +89,7 @@ impl Lake {
             spool_dir: Some(dir.path().join("spool")),
             spool_bytes: setup.spool_bytes,
             spool_lifetime: setup.spool_lifetime,
+            result_cache_bytes: setup.result_cache_bytes,
             threads: 2,
             batch_rows: 8192,
             metadata_cache_bytes: 8 << 20,
@@ -151,7 +159,12 @@ impl Lake {
 }
 
 pub fn options() -> QueryOptions {
-    QueryOptions { database: DatabaseName::default_database(), parameters: Parameters::None, source: "test" }
+    QueryOptions {
+        database: DatabaseName::default_database(),
+        parameters: Parameters::None,
+        source: "test",
+        result_cache: CachePolicy::Use,
+    }
 }
 
 pub fn location(path: &Path) -> Location {

@@ -4,8 +4,10 @@
 mod background;
 mod cancel;
 mod ddl;
+mod faults;
 mod hostile;
 mod lake;
 mod memory;
+mod result_cache;
 mod select;
 mod system;

@@ -1,7 +1,7 @@
 //! Queries, names, parameters, estimates and tags.
 
 use lakebed_query::{Parameters, RowsRequest};
-use lakebed_types::{DatabaseName, ErrorKind, TableName};
+use lakebed_types::{Clock, DatabaseName, ErrorKind, SystemClock, TableName};
 
 use crate::lake::{Lake, collect, options};
 
@@ -149,4 +149,17 @@ async fn explain_shows_both_plans_and_analyze_runs() {
     assert!(rows[0][1].contains("TableScan") && rows[1][1].contains("DataSourceExec"), "{rows:?}");
     let rows = lake.query("EXPLAIN ANALYZE SELECT fare FROM trips WHERE vendorid = 3").await.unwrap().rows;
     assert!(rows[0][1].contains("output_rows=1"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_statement_has_one_now() {
+    use chrono::Utc;
+    let lake = Lake::new().await;
+    let before = SystemClock.now();
+    let sql = "SELECT now() AS t, now() = CURRENT_TIMESTAMP, current_date = CAST(now() AS DATE), \
+               (SELECT count(*) FROM trips WHERE now() > TIMESTAMP '2020-01-01 00:00:00') FROM zones WHERE zone = 0";
+    let rows = lake.query(sql).await.unwrap().rows;
+    let told: chrono::DateTime<Utc> = rows[0][0].parse().unwrap();
+    assert!(before <= told && told <= SystemClock.now(), "{told}");
+    assert_eq!(rows[0][1..], ["true", "true", "3000"]);
 }
