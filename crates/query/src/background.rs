@@ -6,9 +6,10 @@ use futures::StreamExt;
 use lakebed_access::{AdmitOptions, Principal};
 use lakebed_types::{Error, ErrorKind, QueryId, QueryState, Result};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admit,
+    cancel::Cancel,
     history::not_found,
     prepare,
     prepared::{PreparedQuery, QueryOptions},
@@ -37,7 +38,7 @@ pub(crate) async fn submit(
     spool.reserve(id)?;
     let mut record = prepared.record(who);
     record.state = QueryState::Queued;
-    let cancel = CancellationToken::new();
+    let cancel = Cancel::default();
     engine.history.add(record, None, cancel.clone());
     let (engine, who) = (engine.clone(), who.clone());
     tokio::spawn(async move {
@@ -64,14 +65,10 @@ async fn run_into_spool(
     who: &Principal,
     prepared: PreparedQuery,
     timeout: Option<Duration>,
-    cancel: CancellationToken,
+    cancel: Cancel,
 ) -> Result<()> {
-    let options = AdmitOptions { timeout, background: true };
-    let admitted = tokio::select! {
-        biased;
-        () = cancel.cancelled() => return Err(Error::new(ErrorKind::Cancelled, "the query was cancelled")),
-        admitted = engine.access.admit(who, &options) => admitted?,
-    };
+    let options = AdmitOptions { timeout, background: true, ticket: None };
+    let admitted = admit::turn(engine, who, &prepared, &options, &cancel).await?;
     let running = run::start(engine.clone(), admitted, prepared).await?;
     // The disk blocks, so a thread of its own takes the batches.
     let (engine, handle) = (engine.clone(), engine.cpu.handle().clone());

@@ -1,14 +1,22 @@
 //! What ran and what runs: the executions that the server remembers.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
 
 use chrono::{DateTime, Utc};
-use lakebed_access::{Principal, Role};
-use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, QueryState, QueryStatistics, Result, StatementKind};
+use lakebed_access::{Access, Principal, QueueTicket, Role};
+use lakebed_types::{
+    Clock, DatabaseName, Error, ErrorKind, QueryId, QueryState, QueryStatistics, Result, StatementKind,
+};
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 
-use crate::stats::StatsHandle;
+use crate::{
+    cancel::Cancel,
+    stats::{StatsHandle, millis},
+};
 
 /// Longer statements are cut in the history, so that it stays small.
 const MAX_SQL_BYTES: usize = 16 << 10;
@@ -20,6 +28,8 @@ pub struct QueryRecord {
     pub id: QueryId,
     /// Who ran it.
     pub principal: String,
+    /// Under which workgroup.
+    pub workgroup: String,
     /// The API it came through.
     pub source: &'static str,
     /// Where unqualified tables were looked up.
@@ -30,6 +40,8 @@ pub struct QueryRecord {
     pub kind: Option<StatementKind>,
     /// Where it is in its life.
     pub state: QueryState,
+    /// While it is queued: its place in the queue, from 1 on.
+    pub queue_position: Option<usize>,
     /// When it arrived.
     pub submitted: DateTime<Utc>,
     /// When it ended.
@@ -45,6 +57,8 @@ pub struct QueryRecord {
 pub(crate) struct History {
     entries: Mutex<Entries>,
     capacity: usize,
+    access: Access,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
@@ -57,27 +71,55 @@ struct Entries {
 struct Entry {
     record: QueryRecord,
     stats: Option<StatsHandle>,
-    cancel: CancellationToken,
+    cancel: Cancel,
+    /// Since when it waits for its turn, and what it is known by there.
+    waiting: Option<(Instant, QueueTicket)>,
+}
+
+/// A query that runs, for whoever must end one.
+pub(crate) struct Candidate {
+    pub(crate) id: QueryId,
+    pub(crate) workgroup: String,
+    /// Bytes that it has reserved.
+    pub(crate) memory_bytes: u64,
+    pub(crate) cancel: Cancel,
 }
 
 impl History {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: Mutex::default(), capacity: capacity.max(1) }
+    pub(crate) fn new(capacity: usize, access: Access, clock: Arc<dyn Clock>) -> Self {
+        Self { entries: Mutex::default(), capacity: capacity.max(1), access, clock }
     }
 
-    /// Remembers an execution; whoever cancels it by id cancels this token.
-    pub(crate) fn add(&self, mut record: QueryRecord, stats: Option<StatsHandle>, cancel: CancellationToken) {
+    /// Remembers an execution; whoever cancels it by id cancels this.
+    pub(crate) fn add(&self, mut record: QueryRecord, stats: Option<StatsHandle>, cancel: Cancel) {
         record.sql = cut(&record.sql);
         let mut entries = self.entries.lock();
         let id = record.id;
-        if entries.by_id.insert(id, Entry { record, stats, cancel }).is_none() {
+        if entries.by_id.insert(id, Entry { record, stats, cancel, waiting: None }).is_none() {
             entries.order.push_back(id);
         }
         entries.trim(self.capacity);
     }
 
+    /// It waits for its turn from now on.
+    pub(crate) fn wait(&self, id: QueryId, ticket: QueueTicket) {
+        let since = self.clock.instant();
+        if let Some(entry) = self.entries.lock().by_id.get_mut(&id) {
+            entry.waiting = Some((since, ticket));
+        }
+    }
+
+    /// It was refused, whether it is remembered already or not.
+    pub(crate) fn refuse(&self, record: QueryRecord, now: DateTime<Utc>, error: &Error) {
+        let id = record.id;
+        if !self.entries.lock().by_id.contains_key(&id) {
+            self.add(record, None, Cancel::default());
+        }
+        self.end(id, now, None, Err(error));
+    }
+
     /// A queued execution starts.
-    pub(crate) fn start(&self, id: QueryId, stats: StatsHandle, cancel: CancellationToken) -> bool {
+    pub(crate) fn start(&self, id: QueryId, stats: StatsHandle, cancel: Cancel) -> bool {
         let mut entries = self.entries.lock();
         let Some(entry) = entries.by_id.get_mut(&id) else { return false };
         if entry.cancel.is_cancelled() {
@@ -86,6 +128,7 @@ impl History {
         entry.record.state = QueryState::Running;
         entry.stats = Some(stats);
         entry.cancel = cancel;
+        entry.waiting = None;
         true
     }
 
@@ -107,6 +150,7 @@ impl History {
         entry.record.ended = Some(ended);
         entry.record.statistics = statistics.unwrap_or_default();
         entry.stats = None;
+        entry.waiting = None;
     }
 
     /// It failed, also where it seemed to have ended well: its result could not be kept.
@@ -119,6 +163,7 @@ impl History {
         }
         entry.record.ended.get_or_insert(ended);
         entry.stats = None;
+        entry.waiting = None;
         // The client that "left" was the writer of the result: its reason is the one to tell.
         let writer_left = entry.record.state == QueryState::Cancelled && error.kind() != ErrorKind::Cancelled;
         if !is_told || writer_left {
@@ -130,7 +175,7 @@ impl History {
     pub(crate) fn record(&self, who: &Principal, id: QueryId) -> Result<QueryRecord> {
         let entries = self.entries.lock();
         match entries.by_id.get(&id).filter(|entry| may_see(who, &entry.record)) {
-            Some(entry) => Ok(entry.current()),
+            Some(entry) => Ok(self.current(entry)),
             None => Err(not_found(id)),
         }
     }
@@ -142,7 +187,7 @@ impl History {
             return Err(not_found(id));
         };
         entry.cancel.cancel();
-        Ok(entry.current())
+        Ok(self.current(entry))
     }
 
     /// Newest first; `before`: only what is older than this one.
@@ -153,15 +198,57 @@ impl History {
             Some(id) => entries.order.iter().position(|other| *other == id).unwrap_or(0),
         };
         let newest_first = entries.order.iter().take(end).rev().filter_map(|id| entries.by_id.get(id));
-        newest_first.filter(|entry| may_see(who, &entry.record)).take(limit).map(Entry::current).collect()
+        let seen: Vec<&Entry> = newest_first.filter(|entry| may_see(who, &entry.record)).take(limit).collect();
+        self.all_current(&seen)
+    }
+
+    /// What waits and what runs, the oldest first.
+    pub(crate) fn under_way(&self, who: &Principal) -> Vec<QueryRecord> {
+        let entries = self.entries.lock();
+        let all = entries.order.iter().filter_map(|id| entries.by_id.get(id));
+        let seen: Vec<&Entry> =
+            all.filter(|entry| entry.record.ended.is_none() && may_see(who, &entry.record)).collect();
+        self.all_current(&seen)
+    }
+
+    /// The queries that run, of all principals.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let entries = self.entries.lock();
+        let candidate = |entry: &Entry| {
+            let memory_bytes = entry.stats.as_ref()?.memory_reserved();
+            let (id, workgroup, cancel) = (entry.record.id, entry.record.workgroup.clone(), entry.cancel.clone());
+            (!cancel.is_cancelled()).then_some(Candidate { id, workgroup, memory_bytes, cancel })
+        };
+        entries.by_id.values().filter_map(candidate).collect()
+    }
+
+    /// Whether it is over, or forgotten.
+    pub(crate) fn has_ended(&self, id: QueryId) -> bool {
+        self.entries.lock().by_id.get(&id).is_none_or(|entry| entry.record.ended.is_some())
+    }
+
+    fn current(&self, entry: &Entry) -> QueryRecord {
+        let positions = if entry.waiting.is_some() { self.access.queue_positions() } else { HashMap::new() };
+        entry.current(&positions, self.clock.instant())
+    }
+
+    fn all_current(&self, entries: &[&Entry]) -> Vec<QueryRecord> {
+        let someone_waits = entries.iter().any(|entry| entry.waiting.is_some());
+        let positions = if someone_waits { self.access.queue_positions() } else { HashMap::new() };
+        let now = self.clock.instant();
+        entries.iter().map(|entry| entry.current(&positions, now)).collect()
     }
 }
 
 impl Entry {
-    fn current(&self) -> QueryRecord {
+    fn current(&self, positions: &HashMap<QueueTicket, usize>, now: Instant) -> QueryRecord {
         let mut record = self.record.clone();
         if let Some(stats) = &self.stats {
             record.statistics = stats.snapshot();
+        }
+        if let Some((since, ticket)) = &self.waiting {
+            record.queue_position = positions.get(ticket).copied();
+            record.statistics.queue_ms = millis(now.saturating_duration_since(*since));
         }
         record
     }

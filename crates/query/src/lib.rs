@@ -3,7 +3,9 @@
 //! The façade of the product: every API is a translation to [`QueryService`]. Knows no protocol. The only crate besides
 //! `tables` that names DataFusion, and none of DataFusion's types leave it.
 
+mod admit;
 mod background;
+mod cancel;
 mod change;
 mod declare;
 mod error;
@@ -15,6 +17,7 @@ mod functions;
 mod guard;
 mod history;
 mod memory;
+mod metering;
 mod page;
 mod plan;
 mod prepare;
@@ -27,12 +30,14 @@ mod service;
 mod session;
 mod settings;
 mod show;
+mod spill;
 mod spool;
 mod sql;
 mod stats;
 mod system;
 mod table_rows;
 mod tame;
+mod watchdog;
 mod work;
 mod write;
 

@@ -9,9 +9,10 @@ use std::{
 };
 
 use clap::Args;
-use lakebed_access::{Grants, Keys, NewKey, Principal, Role};
+use lakebed_access::{DEFAULT_WORKGROUP, Grants, Keys, NewKey, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState};
 use lakebed_catalog::CrawlRequest;
+use lakebed_query::QueryService;
 use lakebed_storage::Location;
 use lakebed_types::{DatabaseName, Error, Result, format_count};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -57,6 +58,12 @@ pub(super) struct ServeArgs {
 /// How often background duties run: due freshness looks, ends of kept results.
 const DUTY_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// After how many rounds of duties it is noted what workgroups have scanned: what a crash may forget.
+const USAGE_TURNS: u64 = 3;
+
+/// How often the process's memory is looked at.
+const WATCH_PERIOD: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// The name of the key that a server makes for itself.
 const FIRST_KEY: &str = "admin";
 
@@ -95,12 +102,15 @@ pub(super) async fn serve(
     ready.store(true, Ordering::Release);
     tracing::info!(%address, "serving");
     let duties = tokio::spawn(duties(lake.query.clone()));
+    let watch = tokio::spawn(watch_memory(lake.query.clone()));
     started(address);
     signal.await;
     ready.store(false, Ordering::Release);
     tracing::info!(grace = ?server.shutdown_grace, "draining");
     duties.abort();
     lake.query.access().drain(server.shutdown_grace).await;
+    watch.abort();
+    save_usage(&lake.query).await;
     stop.cancel();
     if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
         tracing::warn!("connections were still open at the end");
@@ -135,7 +145,13 @@ async fn close_to_strangers(server: &ServerSettings, keys: &Keys) -> Result<()> 
         tracing::warn!(address = %server.http, "INSECURE: everyone who reaches this address may query every table");
         return Ok(());
     }
-    let first = NewKey { name: FIRST_KEY.to_owned(), role: Role::Admin, grants: Grants::everything(), expires: None };
+    let first = NewKey {
+        name: FIRST_KEY.to_owned(),
+        role: Role::Admin,
+        grants: Grants::everything(),
+        workgroup: DEFAULT_WORKGROUP.to_owned(),
+        expires: None,
+    };
     let (key, text) = keys.create(&Principal::local(), first).await?;
     writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Error::internal("stdout cannot be written").with_source(error))?;
@@ -230,12 +246,41 @@ fn metrics_recorder() -> Result<PrometheusHandle> {
         .map_err(|error| Error::internal("the metrics recorder does not start").with_source(error))
 }
 
-async fn duties(query: lakebed_query::QueryService) {
-    let mut period = tokio::time::interval(DUTY_PERIOD);
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+/// On a task of its own, so that nothing slow holds it up.
+async fn watch_memory(query: QueryService) {
+    let mut period = tokio::time::interval(WATCH_PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         period.tick().await;
+        if let Some(resident_bytes) = resident_memory_bytes() {
+            query.watch_memory(resident_bytes);
+        }
+    }
+}
+
+/// What this process has of the machine's memory, where the system tells it.
+fn resident_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib << 10)
+}
+
+async fn save_usage(query: &QueryService) {
+    if let Err(error) = query.access().workgroups().save_usage().await {
+        tracing::warn!(?error, "noting what workgroups have scanned failed");
+    }
+}
+
+async fn duties(query: QueryService) {
+    let mut period = tokio::time::interval(DUTY_PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    for turn in 0_u64.. {
+        period.tick().await;
         query.sweep();
+        if turn.is_multiple_of(USAGE_TURNS) {
+            save_usage(&query).await;
+        }
         if let Err(error) = query.access().keys().note_uses().await {
             tracing::warn!(?error, "noting the last uses of keys failed");
         }
@@ -254,6 +299,13 @@ mod tests {
         assert_eq!(split_name("sales=s3://b/year=2024/"), (Some("sales".into()), "s3://b/year=2024/".into()));
         assert_eq!(split_name("s3://b/year=2024/"), (None, "s3://b/year=2024/".into()));
         assert_eq!(split_name("data/"), (None, "data/".into()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_has_memory() {
+        let bytes = resident_memory_bytes().unwrap();
+        assert!((1 << 20..1 << 40).contains(&bytes), "{bytes}");
     }
 
     #[test]
