@@ -207,8 +207,9 @@ fn refusal(who: &Principal, refused: &Refused) -> Error {
         Refused::ServerFull(length) => {
             full(Error::new(ErrorKind::QueueFull, format!("{length} queries of all workgroups wait already")))
         }
-        Refused::Closed => Error::new(ErrorKind::Unavailable, "the server is shutting down")
-            .with_hint("Try again when it is back."),
+        Refused::Closed => {
+            Error::new(ErrorKind::Unavailable, "the server is shutting down").with_hint("Try again when it is back.")
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ApiKey, DEFAULT_WORKGROUP, KeyStore, KeyText, NewKey, Principal, Role, Workgroups, audit, credentials::presented_key, key::NoStore,
-    logins::Refusal,
+    ApiKey, DEFAULT_WORKGROUP, KeyStore, KeyText, NewKey, Principal, Role, Workgroups, audit,
+    credentials::presented_key, key::NoStore, logins::Refusal,
 };
 
 /// Keys that are kept, those that have ended included.

@@ -84,7 +84,13 @@ impl Server {
 }
 
 fn new(name: &str, role: Role) -> NewKey {
-    NewKey { name: name.to_owned(), role, grants: Grants::everything(), workgroup: DEFAULT_WORKGROUP.into(), expires: None }
+    NewKey {
+        name: name.to_owned(),
+        role,
+        grants: Grants::everything(),
+        workgroup: DEFAULT_WORKGROUP.into(),
+        expires: None,
+    }
 }
 
 fn refused(message: &str) -> (ErrorKind, String) {

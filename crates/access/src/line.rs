@@ -144,6 +144,10 @@ impl<W> Group<W> {
             principal: waiting.principal.clone(),
             queue: waiting.queue.iter().map(|(ticket, _)| (*ticket, *ticket)).collect(),
         };
-        Group { name: self.name.clone(), principals: self.principals.iter().map(of_one).collect(), waiting: self.waiting }
+        Group {
+            name: self.name.clone(),
+            principals: self.principals.iter().map(of_one).collect(),
+            waiting: self.waiting,
+        }
     }
 }

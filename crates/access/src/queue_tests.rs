@@ -181,11 +181,8 @@ async fn a_workgroup_at_its_limit_does_not_hold_up_others_and_a_change_holds_at_
     let limits = Limits { running_queries: 3, running_queries_per_principal: 3, ..Limits::default() };
     let (places, workgroups) = with(limits, ServerMemory::default());
     let set = async |concurrent: u64, length: u64| {
-        let limits = GroupLimits {
-            concurrent_queries: Some(concurrent),
-            queue_length: Some(length),
-            ..GroupLimits::default()
-        };
+        let limits =
+            GroupLimits { concurrent_queries: Some(concurrent), queue_length: Some(length), ..GroupLimits::default() };
         workgroups.put(&Principal::local(), "slow", limits).await.unwrap();
     };
     set(1, 2).await;

@@ -98,7 +98,11 @@ impl Meter {
             let Some(budget) = budget.filter(|budget| used.saturating_add(more) > *budget) else { continue };
             let what = match more {
                 0 => format!("{} were scanned {when}", format_bytes(used)),
-                more => format!("{} were scanned {when} and the query would scan {}", format_bytes(used), format_bytes(more)),
+                more => format!(
+                    "{} were scanned {when} and the query would scan {}",
+                    format_bytes(used),
+                    format_bytes(more)
+                ),
             };
             return Err(exhausted(workgroup, limit, budget, &what, &usage, now));
         }
@@ -106,14 +110,7 @@ impl Meter {
     }
 }
 
-fn exhausted(
-    workgroup: &str,
-    limit: Limit,
-    budget: u64,
-    what: &str,
-    usage: &Usage,
-    now: DateTime<Utc>,
-) -> Error {
+fn exhausted(workgroup: &str, limit: Limit, budget: u64, what: &str, usage: &Usage, now: DateTime<Utc>) -> Error {
     let next = match limit {
         Limit::ScanBytesPerMonth => usage.day.with_day(1).and_then(|first| first.checked_add_months(Months::new(1))),
         _ => usage.day.checked_add_days(Days::new(1)),

@@ -205,9 +205,15 @@ impl Workgroups {
         let Some(per_second) = group.limits.requests_per_second else { return Ok(()) };
         let taken = group.rate.take(per_second, self.inner.clock.instant());
         taken.map_err(|wait: Duration| {
-            breach(name, Limit::RequestsPerSecond, per_second, ErrorKind::TooManyRequests, "too many requests came in a second")
-                .with_hint("Send fewer at once, or try again later.")
-                .with_retry_after(wait)
+            breach(
+                name,
+                Limit::RequestsPerSecond,
+                per_second,
+                ErrorKind::TooManyRequests,
+                "too many requests came in a second",
+            )
+            .with_hint("Send fewer at once, or try again later.")
+            .with_retry_after(wait)
         })
     }
 

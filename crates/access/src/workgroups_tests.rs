@@ -53,7 +53,12 @@ async fn what_a_workgroup_does_not_set_follows_the_default() {
     let own = GroupLimits { result_rows: Some(5), run_time_ms: Some(1500), ..GroupLimits::default() };
     assert!(workgroups.put(&by(), "g", own).await.unwrap());
     let second = Duration::from_secs(1);
-    workgroups.set_default(Limits { result_rows: Some(9), scan_bytes: Some(7), queue_wait: second, ..Limits::default() });
+    workgroups.set_default(Limits {
+        result_rows: Some(9),
+        scan_bytes: Some(7),
+        queue_wait: second,
+        ..Limits::default()
+    });
     let limits = workgroups.limits("g");
     assert_eq!((limits.result_rows, limits.scan_bytes, limits.queue_wait), (Some(5), Some(7), second));
     assert_eq!(limits.run_time, Duration::from_millis(1500));

@@ -64,8 +64,7 @@ impl QueryMemory {
     /// Until it is bound, as much as a query has whose workgroup says nothing else, and no grant.
     pub(crate) fn new(server: Arc<ServerMemory>) -> Self {
         let limit = server.limit_of_query(None);
-        let state =
-            State { limit, granted: 0, spilling_consumers: 0, spillable: 0, unspillable: 0, peak: 0 };
+        let state = State { limit, granted: 0, spilling_consumers: 0, spillable: 0, unspillable: 0, peak: 0 };
         Self { server, state: Mutex::new(state) }
     }
 

@@ -23,14 +23,7 @@ use lakebed_types::{DatabaseName, Error, ErrorKind, Result};
 use object_store::ObjectStore;
 use url::Url;
 
-use crate::{
-    error::from_engine,
-    functions,
-    memory::QueryMemory,
-    settings::QuerySettings,
-    spill::QuerySpill,
-    sql,
-};
+use crate::{error::from_engine, functions, memory::QueryMemory, settings::QuerySettings, spill::QuerySpill, sql};
 
 /// The one catalog that a statement can name, as in `lakebed.sales.orders`.
 pub(crate) const CATALOG: &str = "lakebed";

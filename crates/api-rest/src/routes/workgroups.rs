@@ -20,9 +20,7 @@ use crate::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new()
-        .routes(routes!(list_workgroups))
-        .routes(routes!(get_workgroup, put_workgroup, drop_workgroup))
+    OpenApiRouter::new().routes(routes!(list_workgroups)).routes(routes!(get_workgroup, put_workgroup, drop_workgroup))
 }
 
 /// Limits. In a workgroup null follows the workgroup `default`; among those that hold null is no limit.

@@ -82,6 +82,7 @@ async fn its_client_is_told_before_and_after_the_first_byte() {
     let last: Value = serde_json::from_str(&last).unwrap();
     assert_eq!(last["error"]["code"], "memory_pressure");
     assert_eq!(stage.server.query.watch_memory(0), None);
-    let list = stage.server.send_as(&stage.root, sql_request("/v1/sql", "SELECT count(*) AS n FROM system.running")).await;
+    let list =
+        stage.server.send_as(&stage.root, sql_request("/v1/sql", "SELECT count(*) AS n FROM system.running")).await;
     assert_eq!(list.status, 200);
 }

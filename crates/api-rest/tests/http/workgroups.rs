@@ -143,7 +143,8 @@ async fn bytes_of_a_result() {
     assert_breach(&stage.sql(IDS).await, 422, "result_too_large", "result_bytes = 1.95 KiB");
     stage.limit(json!({"result_bytes": 2000})).await;
     assert_whole(&stage.sql(IDS).await, 250);
-    let texts = stage.sql("SELECT concat('a text of some length that no view holds inline ', name) AS t FROM trips").await;
+    let texts =
+        stage.sql("SELECT concat('a text of some length that no view holds inline ', name) AS t FROM trips").await;
     assert_breach(&texts, 422, "result_too_large", "result_bytes = 1.95 KiB");
 }
 
@@ -229,7 +230,8 @@ async fn who_waits_is_seen_and_let_in_by_a_change() {
     assert_eq!((&waiting["state"], &waiting["queue_position"]), (&json!("QUEUED"), &json!(1)), "{waiting}");
     assert_eq!(waiting["workgroup"], "w");
     assert!(waiting["statistics"]["queue_ms"].as_f64().unwrap() > 0.0);
-    let sql = "SELECT state, queue_position FROM system.running WHERE workgroup = 'w' ORDER BY queue_position NULLS FIRST";
+    let sql =
+        "SELECT state, queue_position FROM system.running WHERE workgroup = 'w' ORDER BY queue_position NULLS FIRST";
     let running = stage.server.sql_as(&stage.root, sql).await.json()["data"].clone();
     let queued = |position: u64| json!({"state": "QUEUED", "queue_position": position});
     assert_eq!(running, json!([{"state": "RUNNING", "queue_position": null}, queued(1), queued(2)]));
@@ -255,7 +257,9 @@ async fn a_query_that_someone_waits_for_is_cancelled_in_the_queue() {
             let list = stage.server.get_as(&stage.root, "/v1/queries").await.json();
             let queued = list["queries"].as_array().unwrap().iter().find(|query| query["state"] == "QUEUED").cloned();
             if let Some(query) = queued {
-                return stage.delete(&stage.root, &format!("/v1/queries/{}", query["query_id"].as_str().unwrap())).await;
+                return stage
+                    .delete(&stage.root, &format!("/v1/queries/{}", query["query_id"].as_str().unwrap()))
+                    .await;
             }
         }
     };
