@@ -1,7 +1,9 @@
 //! Authentication and admission for all APIs.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,11 +15,12 @@ use lakebed_types::{Clock, Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
 use crate::{
-    AdmitOptions, Admitted, IssuerSettings, KeySource, Keys, Limits, Principal,
+    AdmitOptions, Admitted, DEFAULT_WORKGROUP, IssuerSettings, KeySource, Keys, Limit, Limits, Principal, QueueTicket,
+    ServerMemory, Workgroups, breach,
     credentials::presented_token,
     issuer::{Issuer, Rejection},
     logins::{FailedLogins, no_key},
-    queue::{Places, Refused},
+    queue::{Place, Places, Refused},
 };
 
 /// How long cancelled queries get to give their places back before a shutdown goes on without them.
@@ -31,7 +34,6 @@ pub struct Access {
 
 #[derive(Debug)]
 struct Inner {
-    limits: Arc<Limits>,
     everyone: Principal,
     keys: Keys,
     /// Whose tokens are believed, besides the keys.
@@ -40,6 +42,7 @@ struct Inner {
     had_issuer: AtomicBool,
     failed_logins: FailedLogins,
     clock: Arc<dyn Clock>,
+    memory: Arc<ServerMemory>,
     places: Places,
 }
 
@@ -49,13 +52,15 @@ impl Access {
         Self::with_keys(limits, everyone, Keys::in_memory(clock.clone()), clock)
     }
 
-    /// A server with keys. `everyone` is who callers are while there is no key; no key's role is higher than its.
+    /// A server with keys. `limits`: the server's and those of the workgroup `default`. `everyone` is who callers are while
+    /// there is no key; no key's role is higher than its.
     pub fn with_keys(limits: Limits, everyone: Principal, keys: Keys, clock: Arc<dyn Clock>) -> Self {
-        let places = Places::new(&limits);
+        keys.workgroups().set_default(limits);
+        let memory = Arc::<ServerMemory>::default();
+        let places = Places::new(keys.workgroups().clone(), memory.clone());
         let failed_logins = FailedLogins::new();
         let (issuer, had_issuer) = (RwLock::default(), AtomicBool::new(false));
-        let inner =
-            Inner { limits: Arc::new(limits), everyone, keys, issuer, had_issuer, failed_logins, clock, places };
+        let inner = Inner { everyone, keys, issuer, had_issuer, failed_logins, clock, memory, places };
         Self { inner: Arc::new(inner) }
     }
 
@@ -125,7 +130,22 @@ impl Access {
         &self.inner.keys
     }
 
-    /// Waits for a turn: fair by principal, first come first served within one. Dropping the future leaves the queue.
+    /// The workgroups of the server.
+    pub fn workgroups(&self) -> &Workgroups {
+        self.inner.keys.workgroups()
+    }
+
+    /// Counts a request of this principal's workgroup.
+    ///
+    /// # Errors
+    /// `too_many_requests`.
+    pub fn count_request(&self, who: &Principal) -> Result<()> {
+        self.workgroups().count_request(who.workgroup())
+    }
+
+    /// Waits for a turn: fair by workgroup, within one by principal, first come first served within that; and for the
+    /// memory that a query begins with. A change of the workgroup's limits holds for those who wait too. Dropping the
+    /// future leaves the queue.
     ///
     /// # Errors
     /// `queue_full`, `queue_timeout`, `unavailable` while draining, `unauthenticated` if the key was revoked meanwhile, or its
@@ -133,12 +153,7 @@ impl Access {
     pub async fn admit(&self, who: &Principal, options: &AdmitOptions) -> Result<Admitted> {
         let inner = &self.inner;
         let asked = inner.clock.instant();
-        let turn = tokio::time::timeout(inner.limits.queue_wait, inner.places.take(who.name()));
-        let place = match turn.await {
-            Ok(Ok(place)) => place,
-            Ok(Err(refused)) => return Err(self.refusal(&refused)),
-            Err(_) => return Err(self.waited_too_long()),
-        };
+        let place = self.wait(who, options.ticket.unwrap_or_else(|| self.ticket())).await?;
         let session = who.session().unwrap_or(inner.keys.root());
         if session.is_cancelled() {
             return Err(Error::new(
@@ -147,32 +162,62 @@ impl Access {
             ));
         }
         let started = inner.clock.instant();
+        let limits = self.limits_of(who);
+        let (run_time, run_time_limit) = limits.run_time_for(options);
         Ok(Admitted {
             principal: who.clone(),
-            limits: inner.limits.clone(),
+            limits,
             started,
-            run_time: inner.limits.run_time_for(options),
+            run_time,
+            run_time_limit,
             queued: started.saturating_duration_since(asked),
             cancellation: session.child_token(),
-            _place: place,
+            place,
         })
     }
 
-    fn refusal(&self, refused: &Refused) -> Error {
-        match refused {
-            Refused::Full => {
-                let message = format!("{} queries wait already", self.inner.limits.queue_length);
-                Error::new(ErrorKind::QueueFull, message).with_hint("Try again in a few seconds.")
+    async fn wait(&self, who: &Principal, ticket: QueueTicket) -> Result<Place> {
+        let inner = &self.inner;
+        let since = inner.clock.instant();
+        let mut changes = self.workgroups().changes();
+        let mut place = pin!(inner.places.take(who, ticket));
+        loop {
+            let wait = self.limits_of(who).queue_wait;
+            let left = wait.saturating_sub(inner.clock.instant().saturating_duration_since(since));
+            tokio::select! {
+                biased;
+                place = &mut place => return place.map_err(|refused| refusal(who, &refused)),
+                Ok(()) = changes.changed() => inner.places.look_again(),
+                () = tokio::time::sleep(left) => return Err(waited_too_long(who, wait)),
             }
-            Refused::Closed => Error::new(ErrorKind::Unavailable, "the server is shutting down")
-                .with_hint("Try again when it is back."),
         }
     }
 
-    fn waited_too_long(&self) -> Error {
-        let waited = self.inner.limits.queue_wait;
-        Error::new(ErrorKind::QueueTimeout, format!("the query waited {waited:?} for its turn"))
-            .with_hint("Try again later; the server runs as many queries as it may.")
+    /// To look up a query's place in the queue by.
+    pub fn ticket(&self) -> QueueTicket {
+        self.inner.places.ticket()
+    }
+
+    /// The places in the queue of all that wait, from 1 on.
+    pub fn queue_positions(&self) -> HashMap<QueueTicket, usize> {
+        self.inner.places.positions()
+    }
+
+    /// The memory that queries may reserve.
+    pub fn memory(&self) -> &Arc<ServerMemory> {
+        &self.inner.memory
+    }
+
+    /// How much memory all queries together may reserve, and one whose workgroup says nothing else, in bytes. Without it
+    /// memory bounds nothing.
+    pub fn set_memory(&self, all: u64, per_query: u64) {
+        self.inner.memory.set(all, per_query);
+    }
+
+    /// While the process has more memory than it should, nothing new begins: it waits in the queue.
+    pub fn set_starved(&self, starved: bool) {
+        self.inner.memory.set_starved(starved);
+        self.inner.places.look_again();
     }
 
     /// No new admissions from now on, and those who wait are refused; resolves when the last permit is back, or when
@@ -199,15 +244,47 @@ impl Access {
         self.inner.places.queued()
     }
 
+    /// Queries of a workgroup that run now, and that wait.
+    pub fn counts(&self, workgroup: &str) -> (usize, usize) {
+        self.inner.places.counts(workgroup)
+    }
+
     /// Whether a shutdown has begun.
     pub fn is_draining(&self) -> bool {
         self.inner.places.is_closed()
     }
 
-    /// The server's limits.
-    pub fn limits(&self) -> &Limits {
-        &self.inner.limits
+    /// The limits of the server, and of the workgroup `default`.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.workgroups().limits(DEFAULT_WORKGROUP)
     }
+
+    /// The limits that hold now for what this principal begins.
+    pub fn limits_of(&self, who: &Principal) -> Arc<Limits> {
+        self.workgroups().limits(who.workgroup())
+    }
+}
+
+fn refusal(who: &Principal, refused: &Refused) -> Error {
+    let full = |error: Error| error.with_hint("Try again in a few seconds.");
+    match refused {
+        Refused::Full(length) => {
+            let what = format!("{length} queries wait already");
+            full(breach(who.workgroup(), Limit::QueueLength, length, ErrorKind::QueueFull, what))
+        }
+        Refused::ServerFull(length) => {
+            full(Error::new(ErrorKind::QueueFull, format!("{length} queries of all workgroups wait already")))
+        }
+        Refused::Closed => {
+            Error::new(ErrorKind::Unavailable, "the server is shutting down").with_hint("Try again when it is back.")
+        }
+    }
+}
+
+fn waited_too_long(who: &Principal, wait: Duration) -> Error {
+    let what = format!("the query waited {wait:?} for its turn");
+    breach(who.workgroup(), Limit::QueueWait, format!("{wait:?}"), ErrorKind::QueueTimeout, what)
+        .with_hint("Try again later; as many queries run as may.")
 }
 
 #[cfg(test)]

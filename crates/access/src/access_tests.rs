@@ -3,7 +3,7 @@
 use lakebed_testkit::MockClock;
 
 use super::*;
-use crate::Role;
+use crate::{GroupLimits, Role};
 
 fn access(limits: Limits) -> (Access, Arc<MockClock>) {
     let clock = Arc::new(MockClock::new());
@@ -30,7 +30,7 @@ async fn the_smaller_of_wish_and_limit_is_the_deadline() {
         (None, true, Duration::from_secs(1800)),
         (Some(Duration::from_secs(3600)), true, Duration::from_secs(1800)),
     ] {
-        let options = AdmitOptions { timeout: asked, background };
+        let options = AdmitOptions { timeout: asked, background, ticket: None };
         let admitted = access.admit(&Principal::local(), &options).await.unwrap();
         assert_eq!(admitted.run_time(), expected);
         assert_eq!(admitted.deadline(), clock.instant() + expected);
@@ -45,7 +45,8 @@ async fn a_full_queue_refuses_at_once() {
     let (access, _clock) = access(Limits { queue_length: 0, ..one_at_a_time() });
     let running = admit(&access).await.unwrap();
     let refused = admit(&access).await.unwrap_err();
-    assert_eq!((refused.kind(), refused.message()), (ErrorKind::QueueFull, "0 queries wait already"));
+    let message = "0 queries wait already (workgroup `default`: queue_length = 0)";
+    assert_eq!((refused.kind(), refused.message()), (ErrorKind::QueueFull, message));
     drop(running);
     assert!(admit(&access).await.is_ok());
 }
@@ -55,7 +56,8 @@ async fn a_wait_has_an_end() {
     let (access, _clock) = access(one_at_a_time());
     let running = admit(&access).await.unwrap();
     let late = admit(&access).await.unwrap_err();
-    assert_eq!((late.kind(), late.message()), (ErrorKind::QueueTimeout, "the query waited 50ms for its turn"));
+    let message = "the query waited 50ms for its turn (workgroup `default`: queue_wait = 50ms)";
+    assert_eq!((late.kind(), late.message()), (ErrorKind::QueueTimeout, message));
     assert_eq!(access.queued(), 0);
     drop(running);
     assert!(admit(&access).await.is_ok());
@@ -107,4 +109,49 @@ async fn after_the_grace_the_rest_is_cancelled() {
     assert!(cancelled.is_cancelled());
     query.await.unwrap();
     assert_eq!(access.running(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_is_under_the_limits_of_now() {
+    let (access, _clock) = access(Limits { queue_wait: Duration::from_secs(3600), ..one_at_a_time() });
+    let by = Principal::local();
+    let who = Principal::anonymous(Role::Read).in_workgroup("slow");
+    access.workgroups().put(&by, "slow", GroupLimits::default()).await.unwrap();
+    let running = access.admit(&who, &AdmitOptions::default()).await.unwrap();
+    let wait = || {
+        let (access, who) = (access.clone(), who.clone());
+        tokio::spawn(async move { access.admit(&who, &AdmitOptions::default()).await })
+    };
+    let queued = async || {
+        while access.queued() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let first = wait();
+    queued().await;
+    for queue_wait_ms in [3_600_000, 20] {
+        let limits = GroupLimits { queue_wait_ms: Some(queue_wait_ms), ..GroupLimits::default() };
+        access.workgroups().put(&by, "slow", limits).await.unwrap();
+    }
+    let late = first.await.unwrap().unwrap_err();
+    assert_eq!(late.message(), "the query waited 20ms for its turn (workgroup `slow`: queue_wait = 20ms)");
+
+    let limits = GroupLimits { queue_wait_ms: Some(3_600_000), ..GroupLimits::default() };
+    access.workgroups().put(&by, "slow", limits).await.unwrap();
+    let second = wait();
+    queued().await;
+    let limits = GroupLimits { run_time_ms: Some(7000), ..limits };
+    access.workgroups().put(&by, "slow", limits).await.unwrap();
+    drop(running);
+    let admitted = second.await.unwrap().unwrap();
+    assert_eq!((admitted.run_time(), admitted.run_time_limit()), (Duration::from_secs(7), Some(Limit::RunTime)));
+}
+
+#[tokio::test]
+async fn a_starved_server_lets_queries_wait() {
+    let (access, _clock) = access(one_at_a_time());
+    access.set_starved(true);
+    assert_eq!(admit(&access).await.unwrap_err().kind(), ErrorKind::QueueTimeout);
+    access.set_starved(false);
+    assert!(admit(&access).await.is_ok());
 }

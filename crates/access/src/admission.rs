@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Limits, Principal, queue::Place};
+use crate::{Limit, Limits, Principal, queue::Place};
 
 /// The right to run one thing now. Holds the permit; dropping it gives the place to the next in the queue.
 #[derive(Debug)]
@@ -16,9 +16,10 @@ pub struct Admitted {
     pub(crate) limits: Arc<Limits>,
     pub(crate) started: Instant,
     pub(crate) run_time: Duration,
+    pub(crate) run_time_limit: Option<Limit>,
     pub(crate) queued: Duration,
     pub(crate) cancellation: CancellationToken,
-    pub(crate) _place: Place,
+    pub(crate) place: Place,
 }
 
 impl Admitted {
@@ -37,6 +38,16 @@ impl Admitted {
         self.run_time
     }
 
+    /// The limit that the run time is; None where the caller asked for less.
+    pub fn run_time_limit(&self) -> Option<Limit> {
+        self.run_time_limit
+    }
+
+    /// Bytes of memory that are kept for it, whatever other queries take.
+    pub fn memory_bytes(&self) -> usize {
+        self.place.memory_bytes()
+    }
+
     /// How long it waited for its turn.
     pub fn queued(&self) -> Duration {
         self.queued
@@ -47,8 +58,8 @@ impl Admitted {
         &self.cancellation
     }
 
-    /// The server's limits.
-    pub fn limits(&self) -> &Limits {
+    /// The limits of its workgroup, as they were when it was admitted.
+    pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
     }
 }

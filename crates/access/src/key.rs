@@ -17,6 +17,8 @@ pub struct ApiKey {
     pub role: Role,
     /// What it may see.
     pub grants: Grants,
+    /// The workgroup that it works under.
+    pub workgroup: String,
     /// To know the secret again.
     pub digest: SecretDigest,
     /// When it was made.
@@ -63,6 +65,8 @@ pub struct NewKey {
     pub role: Role,
     /// What it may see.
     pub grants: Grants,
+    /// The workgroup that it works under; it must be there.
+    pub workgroup: String,
     /// When it ends by itself; None: never.
     pub expires: Option<DateTime<Utc>>,
 }

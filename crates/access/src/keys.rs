@@ -15,13 +15,15 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ApiKey, KeyStore, KeyText, NewKey, Principal, Role, audit, credentials::presented_key, key::NoStore,
-    logins::Refusal,
+    ApiKey, DEFAULT_WORKGROUP, KeyStore, KeyText, NewKey, Principal, Role, Workgroups, audit,
+    credentials::presented_key, key::NoStore, logins::Refusal,
 };
 
 /// Keys that are kept, those that have ended included.
 const MAX_KEYS: usize = 10_000;
 const MAX_NAME_CHARS: usize = 64;
+/// Keys that the refusal to drop their workgroup names.
+const SHOWN_USERS: usize = 5;
 /// Names of principals that are no keys.
 const RESERVED_NAMES: [&str; 2] = ["anonymous", "local"];
 /// Microseconds between two notes of one key's use.
@@ -40,6 +42,7 @@ pub struct Keys {
 #[derive(Debug)]
 struct Inner {
     store: Arc<dyn KeyStore>,
+    workgroups: Workgroups,
     clock: Arc<dyn Clock>,
     by_id: RwLock<HashMap<String, Arc<Entry>>>,
     /// Whoever changes the keys holds it.
@@ -60,26 +63,27 @@ struct Entry {
 }
 
 impl Keys {
-    /// Reads all keys.
+    /// Reads all keys. `workgroups`: those that keys may name.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn open(store: Arc<dyn KeyStore>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn open(store: Arc<dyn KeyStore>, workgroups: Workgroups, clock: Arc<dyn Clock>) -> Result<Self> {
         let keys = store.load().await?;
-        let this = Self::empty(store, clock);
+        let this = Self::empty(store, workgroups, clock);
         let entries = keys.into_iter().map(|key| (key.id.clone(), this.inner.entry(key)));
         this.inner.by_id.write().extend(entries);
         Ok(this)
     }
 
-    /// No keys yet, and those that will be made last as long as this process.
+    /// No keys yet, and those that will be made last as long as this process; so do workgroups.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Self {
-        Self::empty(Arc::new(NoStore), clock)
+        Self::empty(Arc::new(NoStore), Workgroups::in_memory(clock.clone()), clock)
     }
 
-    fn empty(store: Arc<dyn KeyStore>, clock: Arc<dyn Clock>) -> Self {
+    fn empty(store: Arc<dyn KeyStore>, workgroups: Workgroups, clock: Arc<dyn Clock>) -> Self {
         let inner = Inner {
             store,
+            workgroups,
             clock,
             by_id: RwLock::default(),
             turn: tokio::sync::Mutex::new(()),
@@ -112,13 +116,14 @@ impl Keys {
     /// Makes a key. Its text is told here and never again.
     ///
     /// # Errors
-    /// `invalid_request` for a bad name, an end in the past, or grants of an administrator; `already_exists` for a name
-    /// that is taken; `conflict` while there is no administrator's key, unless it is to be one, and if there are 10,000
+    /// `invalid_request` for a bad name, an end in the past, or grants of an administrator; `not_found` for a workgroup
+    /// that is not there; `already_exists` for a name that is taken; `conflict` while there is no administrator's key, unless it is to be one, and if there are 10,000
     /// valid keys; those of the store.
     pub async fn create(&self, by: &Principal, new: NewKey) -> Result<(ApiKey, KeyText)> {
         let _turn = self.inner.turn.lock().await;
         let now = self.inner.clock.now();
         check_new(&new, now)?;
+        self.inner.workgroups.get(&new.workgroup)?;
         self.check_place(&new, now)?;
         self.make_room(now).await?;
         let text = KeyText::random()?;
@@ -127,6 +132,7 @@ impl Keys {
             name: new.name,
             role: new.role,
             grants: new.grants,
+            workgroup: new.workgroup,
             digest: text.digest(),
             created: now,
             expires: new.expires,
@@ -161,6 +167,30 @@ impl Keys {
         entry.session.cancel();
         audit::changed(by, "revoke key", &format_args!("{} ({id})", entry.key.name));
         Ok(ended)
+    }
+
+    /// The workgroups that keys name.
+    pub fn workgroups(&self) -> &Workgroups {
+        &self.inner.workgroups
+    }
+
+    /// Drops a workgroup, for good and with what it has scanned.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for `default`, and while a valid key names it; those of the store.
+    pub async fn drop_workgroup(&self, by: &Principal, name: &str) -> Result<()> {
+        let _turn = self.inner.turn.lock().await;
+        let now = self.inner.clock.now();
+        let names_it = |key: &ApiKey| key.workgroup == name && key.is_valid(now);
+        let mut users: Vec<String> = self.list().into_iter().filter(names_it).map(|key| key.name).collect();
+        if users.is_empty() || name == DEFAULT_WORKGROUP {
+            return self.inner.workgroups.drop(by, name).await;
+        }
+        let count = users.len();
+        users.truncate(SHOWN_USERS);
+        let more = if count > SHOWN_USERS { format!(" and {} more", count - SHOWN_USERS) } else { String::new() };
+        let message = format!("the workgroup `{name}` is in use by the keys {}{more}", users.join(", "));
+        Err(Error::new(ErrorKind::Conflict, message).with_hint("Revoke these keys first."))
     }
 
     /// Tells the store of uses that it does not know of, at most one a minute for each key. Called by the server's duty

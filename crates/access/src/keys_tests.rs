@@ -55,7 +55,7 @@ impl Server {
     }
 
     async fn over(shelf: Arc<Shelf>, clock: Arc<MockClock>) -> Self {
-        let keys = Keys::open(shelf.clone(), clock.clone()).await.unwrap();
+        let keys = Keys::open(shelf.clone(), Workgroups::in_memory(clock.clone()), clock.clone()).await.unwrap();
         let access = Access::with_keys(Limits::default(), Principal::anonymous(Role::Admin), keys, clock.clone());
         Self { access, shelf, clock }
     }
@@ -84,7 +84,13 @@ impl Server {
 }
 
 fn new(name: &str, role: Role) -> NewKey {
-    NewKey { name: name.to_owned(), role, grants: Grants::everything(), expires: None }
+    NewKey {
+        name: name.to_owned(),
+        role,
+        grants: Grants::everything(),
+        workgroup: DEFAULT_WORKGROUP.into(),
+        expires: None,
+    }
 }
 
 fn refused(message: &str) -> (ErrorKind, String) {
@@ -283,4 +289,30 @@ async fn wrong_keys_are_slowed_down_and_right_ones_are_not() {
     assert_eq!(server.refusal(None).await.0, ErrorKind::Unauthenticated, "who tries nothing fails nothing");
     server.clock.advance(Duration::from_secs(1));
     assert_eq!(server.refusal(Some(&wrong)).await.0, ErrorKind::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_key_works_under_its_workgroup_which_stays_while_it_is_named() {
+    let server = Server::start().await;
+    let by = Principal::local();
+    server.try_make(new("root", Role::Admin)).await.unwrap();
+    let reports = || NewKey { workgroup: "reports".into(), ..new("reader", Role::Read) };
+    let missing = server.try_make(reports()).await.unwrap_err();
+    assert_eq!((missing.kind(), missing.message()), (ErrorKind::NotFound, "there is no workgroup `reports`"));
+
+    let workgroups = server.access.workgroups();
+    workgroups.put(&by, "reports", crate::GroupLimits::default()).await.unwrap();
+    let (key, text) = server.try_make(reports()).await.unwrap();
+    assert_eq!(key.workgroup, "reports");
+    let who = server.access.authenticate(Some(&format!("Bearer {text}")), None).await.unwrap();
+    assert_eq!(who.workgroup(), "reports");
+
+    let keys = server.access.keys();
+    let used = keys.drop_workgroup(&by, "reports").await.unwrap_err();
+    let message = "the workgroup `reports` is in use by the keys reader";
+    assert_eq!((used.kind(), used.message()), (ErrorKind::Conflict, message));
+    keys.revoke(&by, "reader").await.unwrap();
+    keys.drop_workgroup(&by, "reports").await.unwrap();
+    assert_eq!(keys.drop_workgroup(&by, "reports").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(keys.drop_workgroup(&by, "default").await.unwrap_err().kind(), ErrorKind::Conflict);
 }

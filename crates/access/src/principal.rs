@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, StatementKind, TableName};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiKey, Grants, audit, issuer::Rights};
+use crate::{ApiKey, DEFAULT_WORKGROUP, Grants, audit, issuer::Rights};
 
 /// What a principal may do. Each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -46,25 +46,27 @@ struct Inner {
     name: String,
     role: Role,
     grants: Grants,
+    workgroup: String,
     /// Of a key or a token: cancelled when it is revoked, or its issuer is no longer trusted.
     session: Option<CancellationToken>,
 }
 
 impl Principal {
     fn new(name: impl Into<String>, role: Role) -> Self {
-        Self { inner: Arc::new(Inner { name: name.into(), role, grants: Grants::everything(), session: None }) }
+        let (name, workgroup) = (name.into(), DEFAULT_WORKGROUP.to_owned());
+        Self { inner: Arc::new(Inner { name, role, grants: Grants::everything(), workgroup, session: None }) }
     }
 
     /// The holder of a key.
     pub(crate) fn of_key(key: &ApiKey, session: CancellationToken) -> Self {
-        let (name, grants) = (key.name.clone(), key.grants.clone());
-        Self { inner: Arc::new(Inner { name, role: key.role, grants, session: Some(session) }) }
+        let (name, grants, workgroup) = (key.name.clone(), key.grants.clone(), key.workgroup.clone());
+        Self { inner: Arc::new(Inner { name, role: key.role, grants, workgroup, session: Some(session) }) }
     }
 
-    /// The holder of an issuer's token.
+    /// The holder of an issuer's token, under the workgroup `default`.
     pub(crate) fn of_token(name: String, rights: Rights, session: CancellationToken) -> Self {
-        let Rights { role, grants } = rights;
-        Self { inner: Arc::new(Inner { name, role, grants, session: Some(session) }) }
+        let (Rights { role, grants }, workgroup) = (rights, DEFAULT_WORKGROUP.to_owned());
+        Self { inner: Arc::new(Inner { name, role, grants, workgroup, session: Some(session) }) }
     }
 
     /// The same principal, with this role if its own is higher.
@@ -72,14 +74,28 @@ impl Principal {
         if self.role() <= role {
             return self;
         }
-        let Inner { name, grants, session, .. } = self.inner.as_ref();
-        let (name, grants, session) = (name.clone(), grants.clone(), session.clone());
-        Self { inner: Arc::new(Inner { name, role, grants, session }) }
+        let Inner { name, grants, workgroup, session, .. } = self.inner.as_ref();
+        let (name, grants, workgroup) = (name.clone(), grants.clone(), workgroup.clone());
+        Self { inner: Arc::new(Inner { name, role, grants, workgroup, session: session.clone() }) }
+    }
+
+    /// The same principal under this workgroup: for credentials that name one.
+    #[must_use]
+    pub fn in_workgroup(self, workgroup: &str) -> Self {
+        let Inner { name, role, grants, session, .. } = self.inner.as_ref();
+        let (name, grants, workgroup) = (name.clone(), grants.clone(), workgroup.to_owned());
+        Self { inner: Arc::new(Inner { name, role: *role, grants, workgroup, session: session.clone() }) }
     }
 
     /// What ends with the key or the issuer of this principal; None where neither stands behind it.
     pub(crate) fn session(&self) -> Option<&CancellationToken> {
         self.inner.session.as_ref()
+    }
+
+    /// A principal of any name.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str, role: Role) -> Self {
+        Self::new(name, role)
     }
 
     /// Everyone, on a server without keys.
@@ -105,6 +121,11 @@ impl Principal {
     /// What it may do.
     pub fn role(&self) -> Role {
         self.inner.role
+    }
+
+    /// The workgroup that it works under.
+    pub fn workgroup(&self) -> &str {
+        &self.inner.workgroup
     }
 
     /// Whether nothing of the catalog is hidden from it.

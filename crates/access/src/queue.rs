@@ -1,15 +1,24 @@
-//! Places and the queue for them: fair by principal, first come first served within one.
+//! Places and the queue for them: fair by workgroup, within one by principal, first come first served within that.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use metrics::gauge;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::Limits;
+use crate::{
+    DEFAULT_WORKGROUP, MemoryGrant, Principal, QueueTicket, ServerMemory, Workgroups,
+    line::{Asker, Line, Next},
+};
+
+/// Queries that wait, of all workgroups together. Each holds its plan.
+const MAX_QUEUED: usize = 10_000;
 
 /// Hands out places. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,10 +28,10 @@ pub(crate) struct Places {
 
 #[derive(Debug)]
 struct Shared {
-    capacity: usize,
-    capacity_per_principal: usize,
-    queue_length: usize,
+    workgroups: Workgroups,
+    memory: Arc<ServerMemory>,
     state: Mutex<State>,
+    tickets: AtomicU64,
     /// How many places are taken, for those who wait for none.
     running: watch::Sender<usize>,
 }
@@ -31,79 +40,87 @@ struct Shared {
 struct State {
     closed: bool,
     running: usize,
-    running_by: HashMap<String, usize>,
-    queued: usize,
-    next_ticket: u64,
-    /// Principals with waiting queries, in the order of their turns. No queue in it is empty.
-    turns: VecDeque<Waiting>,
+    running_by: HashMap<String, Running>,
+    line: Line<oneshot::Sender<MemoryGrant>>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    principal: String,
-    queue: VecDeque<Waiter>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    ticket: u64,
-    wake: oneshot::Sender<()>,
+/// What runs of one workgroup.
+#[derive(Debug, Default)]
+struct Running {
+    all: usize,
+    by_principal: HashMap<String, usize>,
 }
 
 /// Why there is no place, and will be none by waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// As many wait as may.
-    Full,
+    /// As many of the workgroup wait as may: so many.
+    Full(usize),
+    /// As many wait as may, of all workgroups together: so many.
+    ServerFull(usize),
     /// No new ones are let in.
     Closed,
 }
 
 impl Places {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let shared = Shared {
-            capacity: limits.running_queries.max(1),
-            capacity_per_principal: limits.running_queries_per_principal.max(1),
-            queue_length: limits.queue_length,
-            state: Mutex::default(),
-            running: watch::Sender::new(0),
-        };
-        Self { shared: Arc::new(shared) }
+    pub(crate) fn new(workgroups: Workgroups, memory: Arc<ServerMemory>) -> Self {
+        let (state, tickets, running) = (Mutex::default(), AtomicU64::new(0), watch::Sender::new(0));
+        Self { shared: Arc::new(Shared { workgroups, memory, state, tickets, running }) }
+    }
+
+    /// To be known in the queue by.
+    pub(crate) fn ticket(&self) -> QueueTicket {
+        QueueTicket(self.shared.tickets.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Waits for a place. Dropping the future leaves the queue.
-    pub(crate) async fn take(&self, principal: &str) -> Result<Place, Refused> {
+    pub(crate) async fn take(&self, who: &Principal, ticket: QueueTicket) -> Result<Place, Refused> {
+        let asker = Asker { workgroup: who.workgroup().to_owned(), principal: who.name().to_owned() };
         let mut turn = {
             let mut state = self.shared.state.lock();
             if state.closed {
                 return Err(Refused::Closed);
             }
-            if self.shared.has_room(&state, principal) {
-                self.shared.occupy(&mut state, principal);
-                return Ok(Place { shared: self.shared.clone(), principal: principal.to_owned() });
+            if self.shared.has_room(&state, &asker)
+                && self.shared.next(&state).is_none()
+                && let Some(grant) = self.shared.grant()
+            {
+                self.shared.occupy(&mut state, &asker);
+                return Ok(self.place(asker, grant));
             }
-            if state.queued >= self.shared.queue_length {
-                return Err(Refused::Full);
+            let length = self.shared.workgroups.limits(&asker.workgroup).queue_length;
+            if state.line.waiting_in(&asker.workgroup) >= length {
+                return Err(Refused::Full(length));
             }
-            let (ticket, woken) = state.enqueue(principal);
-            gauge!("lakebed_queries_queued").set(state.queued as f64);
-            Turn { shared: &self.shared, principal, ticket, woken, over: false }
+            if state.line.waiting() >= MAX_QUEUED {
+                return Err(Refused::ServerFull(MAX_QUEUED));
+            }
+            let (wake, woken) = oneshot::channel();
+            state.line.join(&asker, ticket, wake);
+            publish_queued(&state);
+            Turn { shared: &self.shared, asker: &asker, ticket, woken, over: false }
         };
         let woken = (&mut turn.woken).await;
         turn.over = true;
-        match woken {
-            Ok(()) => Ok(Place { shared: self.shared.clone(), principal: principal.to_owned() }),
-            Err(_) => Err(Refused::Closed),
-        }
+        drop(turn);
+        woken.map(|grant| self.place(asker, grant)).map_err(|_| Refused::Closed)
+    }
+
+    fn place(&self, asker: Asker, grant: MemoryGrant) -> Place {
+        Place { shared: self.shared.clone(), asker, grant: Some(grant) }
+    }
+
+    /// Looks again who may begin: a limit was changed, or memory came back.
+    pub(crate) fn look_again(&self) {
+        self.shared.dispatch(&mut self.shared.state.lock());
     }
 
     /// Lets nobody in from now on, and sends those away who wait.
     pub(crate) fn close(&self) {
         let mut state = self.shared.state.lock();
         state.closed = true;
-        state.queued = 0;
-        state.turns.clear();
-        gauge!("lakebed_queries_queued").set(0.0);
+        state.line = Line::default();
+        publish_queued(&state);
     }
 
     /// Resolves when no place is taken.
@@ -117,7 +134,19 @@ impl Places {
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.shared.state.lock().queued
+        self.shared.state.lock().line.waiting()
+    }
+
+    /// Queries of a workgroup that run, and that wait.
+    pub(crate) fn counts(&self, workgroup: &str) -> (usize, usize) {
+        let state = self.shared.state.lock();
+        let running = state.running_by.get(workgroup).map_or(0, |running| running.all);
+        (running, state.line.waiting_in(workgroup))
+    }
+
+    /// The places in the queue, from 1 on.
+    pub(crate) fn positions(&self) -> HashMap<QueueTicket, usize> {
+        self.shared.state.lock().line.positions()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -126,46 +155,63 @@ impl Places {
 }
 
 impl Shared {
-    fn has_room(&self, state: &State, principal: &str) -> bool {
-        let own = state.running_by.get(principal).copied().unwrap_or_default();
-        state.running < self.capacity && own < self.capacity_per_principal
+    fn has_room(&self, state: &State, asker: &Asker) -> bool {
+        let limits = self.workgroups.limits(&asker.workgroup);
+        if state.running >= limits.running_queries.max(1) {
+            return false;
+        }
+        let Some(running) = state.running_by.get(&asker.workgroup) else { return true };
+        let own = running.by_principal.get(&asker.principal).copied().unwrap_or_default();
+        limits.concurrent_queries.is_none_or(|limit| running.all < limit.max(1))
+            && own < limits.running_queries_per_principal.max(1)
     }
 
-    fn occupy(&self, state: &mut State, principal: &str) {
+    /// Who waits and could begin, but for memory.
+    fn next(&self, state: &State) -> Option<Next> {
+        state.line.next(|asker| self.has_room(state, asker))
+    }
+
+    fn grant(&self) -> Option<MemoryGrant> {
+        self.memory.grant(self.workgroups.limits(DEFAULT_WORKGROUP).running_queries)
+    }
+
+    fn occupy(&self, state: &mut State, asker: &Asker) {
         state.running += 1;
-        *state.running_by.entry(principal.to_owned()).or_default() += 1;
+        let running = state.running_by.entry(asker.workgroup.clone()).or_default();
+        running.all += 1;
+        *running.by_principal.entry(asker.principal.clone()).or_default() += 1;
         self.publish(state);
     }
 
     /// Gives a place back, and it to the next whose turn it is.
-    fn vacate(&self, principal: &str) {
+    fn vacate(&self, asker: &Asker) {
         let mut state = self.state.lock();
         state.running -= 1;
-        if let Some(own) = state.running_by.get_mut(principal) {
-            *own -= 1;
-            if *own == 0 {
-                state.running_by.remove(principal);
+        if let Some(running) = state.running_by.get_mut(&asker.workgroup) {
+            running.all -= 1;
+            if let Some(own) = running.by_principal.get_mut(&asker.principal) {
+                *own -= 1;
+            }
+            running.by_principal.retain(|_, own| *own > 0);
+            if running.all == 0 {
+                state.running_by.remove(&asker.workgroup);
             }
         }
         self.dispatch(&mut state);
         self.publish(&state);
     }
 
-    /// Lets in as many as there is room for, one of each principal in turn.
+    /// Lets in as many as there is room for, one of each workgroup in turn.
     fn dispatch(&self, state: &mut State) {
-        while let Some(at) = state.turns.iter().position(|waiting| self.has_room(state, &waiting.principal)) {
-            let Some(mut waiting) = state.turns.remove(at) else { return };
-            let Some(waiter) = waiting.queue.pop_front() else { continue };
-            state.queued -= 1;
+        while let Some(turn) = self.next(state) {
+            let Some(grant) = self.grant() else { break };
+            let Some((asker, wake)) = state.line.serve(turn) else { break };
             // A waiter that is gone already took itself out of the queue, or will give the place back.
-            if waiter.wake.send(()).is_ok() {
-                self.occupy(state, &waiting.principal);
-            }
-            if !waiting.queue.is_empty() {
-                state.turns.push_back(waiting);
+            if wake.send(grant).is_ok() {
+                self.occupy(state, &asker);
             }
         }
-        gauge!("lakebed_queries_queued").set(state.queued as f64);
+        publish_queued(state);
     }
 
     fn publish(&self, state: &State) {
@@ -174,41 +220,16 @@ impl Shared {
     }
 }
 
-impl State {
-    fn enqueue(&mut self, principal: &str) -> (u64, oneshot::Receiver<()>) {
-        let (wake, woken) = oneshot::channel();
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.queued += 1;
-        let waiter = Waiter { ticket, wake };
-        match self.turns.iter_mut().find(|waiting| waiting.principal == principal) {
-            Some(waiting) => waiting.queue.push_back(waiter),
-            None => self.turns.push_back(Waiting { principal: principal.to_owned(), queue: [waiter].into() }),
-        }
-        (ticket, woken)
-    }
-
-    /// Whether the waiter was still in the queue.
-    fn leave(&mut self, principal: &str, ticket: u64) -> bool {
-        let Some(at) = self.turns.iter().position(|waiting| waiting.principal == principal) else { return false };
-        let queue = &mut self.turns[at].queue;
-        let before = queue.len();
-        queue.retain(|waiter| waiter.ticket != ticket);
-        let left = queue.len() < before;
-        if queue.is_empty() {
-            self.turns.remove(at);
-        }
-        self.queued -= usize::from(left);
-        left
-    }
+fn publish_queued(state: &State) {
+    gauge!("lakebed_queries_queued").set(state.line.waiting() as f64);
 }
 
 /// One query's wait.
 struct Turn<'a> {
     shared: &'a Shared,
-    principal: &'a str,
-    ticket: u64,
-    woken: oneshot::Receiver<()>,
+    asker: &'a Asker,
+    ticket: QueueTicket,
+    woken: oneshot::Receiver<MemoryGrant>,
     over: bool,
 }
 
@@ -219,13 +240,14 @@ impl Drop for Turn<'_> {
         }
         let left = {
             let mut state = self.shared.state.lock();
-            let left = state.leave(self.principal, self.ticket);
-            gauge!("lakebed_queries_queued").set(state.queued as f64);
+            let left = state.line.leave(self.asker, self.ticket);
+            publish_queued(&state);
             left
         };
         // Woken, and gone before it could take its place: the next shall have it.
-        if !left && self.woken.try_recv().is_ok() {
-            self.shared.vacate(self.principal);
+        if !left && let Ok(grant) = self.woken.try_recv() {
+            drop(grant);
+            self.shared.vacate(self.asker);
         }
     }
 }
@@ -234,12 +256,22 @@ impl Drop for Turn<'_> {
 #[derive(Debug)]
 pub(crate) struct Place {
     shared: Arc<Shared>,
-    principal: String,
+    asker: Asker,
+    grant: Option<MemoryGrant>,
+}
+
+impl Place {
+    /// Bytes of memory that come with it.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.grant.as_ref().map_or(0, MemoryGrant::bytes)
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.vacate(&self.principal);
+        // First, so that the next can have it.
+        self.grant = None;
+        self.shared.vacate(&self.asker);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors over HTTP: the one place that maps kinds to statuses, and the problem document (RFC 9457).
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -9,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 /// The media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
-/// What a client that came at a full moment is told to wait.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// What a client that came at a full moment is told to wait, where nothing better is known.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// How a key may be sent. A browser asks its user for one by the second.
 const CHALLENGES: [HeaderValue; 2] = [
@@ -40,11 +42,13 @@ pub(crate) fn status(kind: ErrorKind) -> StatusCode {
         K::MemoryExhausted | K::SpillExhausted | K::ResultTooLarge | K::ScanTooLarge => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        K::TooManyLogins | K::QueueFull | K::QueueTimeout => StatusCode::TOO_MANY_REQUESTS,
+        K::TooManyLogins | K::TooManyRequests | K::BudgetExhausted | K::QueueFull | K::QueueTimeout => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         K::StoreAccessDenied | K::StoreWrongSignature | K::StoreTokenExpired | K::StoreUnreachable | K::StoreFailed => {
             StatusCode::BAD_GATEWAY
         }
-        K::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        K::Unavailable | K::MemoryPressure => StatusCode::SERVICE_UNAVAILABLE,
         K::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         K::DiskFailed | K::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -115,7 +119,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            let seconds = self.error.retry_after().map_or(RETRY_AFTER_SECONDS, whole_seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             for challenge in CHALLENGES {
@@ -125,6 +130,11 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(Failed(std::sync::Arc::new(self)));
         response
     }
+}
+
+/// The header has no fractions: rounded up, so that who obeys it does not come too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// The problem document of an error: `type`, `title`, `status`, `detail`, `code`, `hint`, `query_id`.

@@ -25,8 +25,8 @@ pub(crate) async fn run(
 ) -> ApiResult<Response> {
     let id = prepared.id();
     let failed = |error| ApiError::of(error, id);
-    let admitted =
-        state.query.access().admit(who, &AdmitOptions { timeout, background: false }).await.map_err(failed)?;
+    let options = AdmitOptions { timeout, ..AdmitOptions::default() };
+    let admitted = state.query.admit(who, &prepared, &options).await.map_err(failed)?;
     let running = state.query.run(admitted, prepared).await.map_err(failed)?;
     stream::respond(Source::from(running), delivery, document, state.settings.idle_client).await
 }

@@ -1,10 +1,11 @@
-//! Who is asking, found out before any handler runs: a route whose handler forgets to ask is closed, not open.
+//! Who is asking, found out before any handler runs: a route whose handler forgets to ask is closed, not open. And whether
+//! its workgroup may send one more request in this second.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,7 +21,8 @@ pub(crate) async fn guard(State(state): State<RestState>, mut request: Request, 
         return next.run(request).await;
     }
     let (credentials, address) = (credentials(&request), address(&request));
-    match principal(&state, credentials, address).await {
+    let who = principal(&state, credentials, address).await;
+    match who.and_then(|who| counted(&state, &request, who)) {
         Ok(who) => {
             request.extensions_mut().insert(who.clone());
             let mut response = next.run(request).await;
@@ -29,6 +31,19 @@ pub(crate) async fn guard(State(state): State<RestState>, mut request: Request, 
         }
         Err(error) => ApiError::from(error).into_response(),
     }
+}
+
+/// What must work also for who sends too much: cancelling, watching, and changing the limit.
+const UNCOUNTED: [&str; 3] = [METRICS, "/v1/workgroups", "/v1/workgroups/{name}"];
+const CANCELLED: &str = "/v1/queries/{id}";
+
+fn counted(state: &RestState, request: &Request, who: Principal) -> Result<Principal> {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let cancels = path == CANCELLED && request.method() == Method::DELETE;
+    if !cancels && !UNCOUNTED.contains(&path) {
+        state.query.access().count_request(&who)?;
+    }
+    Ok(who)
 }
 
 fn is_metrics(request: &Request) -> bool {

@@ -29,7 +29,7 @@ use crate::{
 struct Base;
 
 /// What the routes are grouped by, in the order of the documentation.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     ("sql", "SQL in, rows out."),
     ("queries", "Run without waiting; history; results page by page."),
     ("rows", "Rows of a table without SQL."),
@@ -37,6 +37,7 @@ const TAGS: [(&str, &str); 8] = [
     ("crawlers", "Find tables in a location."),
     ("compatibility", "Shapes of earlier data APIs, for clients that exist."),
     ("keys", "Who may ask, and for what."),
+    ("workgroups", "How much those who ask may use."),
     ("operations", "Health, readiness and metrics."),
 ];
 

@@ -16,7 +16,7 @@ use crate::{
     openapi::{add_problems, base},
     routes::{
         compat, crawlers, databases, docs, estimate, keys, landing, operations, queries, query_parquet, rows, sql,
-        tables,
+        tables, workgroups,
     },
 };
 
@@ -65,6 +65,7 @@ fn documented(version: &str) -> Documented {
         .merge(query_parquet::routes())
         .merge(compat::routes())
         .merge(keys::routes())
+        .merge(workgroups::routes())
         .merge(operations::routes())
         .merge(landing::routes())
         .split_for_parts();

@@ -59,6 +59,11 @@ pub(crate) struct QueryExecution {
     #[schema(example = "default")]
     database: String,
     principal: String,
+    /// Whose limits hold for it.
+    #[schema(example = "default")]
+    workgroup: String,
+    /// While it is queued: its place in the queue, from 1 on.
+    queue_position: Option<u64>,
     /// The API that it came through.
     #[schema(value_type = String, example = "rest")]
     source: Cow<'static, str>,
@@ -88,6 +93,8 @@ impl From<QueryRecord> for QueryExecution {
             query: record.sql,
             database: record.database.to_string(),
             principal: record.principal,
+            workgroup: record.workgroup,
+            queue_position: record.queue_position.map(|position| position as u64),
             source: record.source,
             submitted: record.submitted,
             ended: record.ended,

@@ -1,7 +1,7 @@
 //! Databases, tables, partitions, files, crawlers and their runs in SQLite; and the crawler that finds them.
 //!
 //! Knows names, snapshots and freshness: which files a table has now, and when to look again. Knows nothing of SQL text
-//! or HTTP. What a principal may see of it is [`Seen`]; it also keeps the keys that `access` knows principals by. One
+//! or HTTP. What a principal may see of it is [`Seen`]; it also keeps the keys and workgroups of `access`. One
 //! process owns a catalog file at a time, so what is in memory is the truth and a query over a known table costs no read
 //! of the catalog file.
 //!
@@ -27,6 +27,7 @@ mod snapshot;
 mod store;
 mod survey;
 mod table;
+mod workgroups;
 
 pub use catalog::{Catalog, CatalogSettings};
 pub use crawler::report::{Change, CrawlProgress, CrawlReport, CrawlRequest, Crawler, Outcome, ReportEntry, RunState};

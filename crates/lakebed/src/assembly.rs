@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use lakebed_access::{Access, Keys, Principal, Role};
+use lakebed_access::{Access, Keys, Principal, Role, Workgroups};
 use lakebed_catalog::Catalog;
 use lakebed_query::QueryService;
 use lakebed_storage::{Location, Mode, Storage};
@@ -54,7 +54,7 @@ impl Lake {
             false => open_catalog(sources, &dir, storage, &clock).await?,
         };
         let everyone = options.everyone.map_or_else(Principal::local, Principal::anonymous);
-        let keys = Keys::open(Arc::new(catalog.clone()), clock.clone()).await?;
+        let keys = keys_of(&catalog, &clock).await?;
         let access = Access::with_keys(limits(&sources.values)?, everyone, keys, clock.clone());
         let mut settings = query_settings(&sources.values, &dir, lake)?;
         if options.in_memory {
@@ -73,7 +73,12 @@ pub(crate) async fn open_keys(sources: &Sources) -> Result<Keys> {
     let (dir, _) = data_dir(&data, false)?;
     let storage = open_storage(sources, &data, &LakeOptions::default())?;
     let catalog = open_catalog(sources, &dir, storage, &clock).await?;
-    Keys::open(Arc::new(catalog), clock).await
+    keys_of(&catalog, &clock).await
+}
+
+async fn keys_of(catalog: &Catalog, clock: &Arc<dyn Clock>) -> Result<Keys> {
+    let workgroups = Workgroups::open(Arc::new(catalog.clone()), clock.clone()).await?;
+    Keys::open(Arc::new(catalog.clone()), workgroups, clock.clone()).await
 }
 
 async fn open_catalog(sources: &Sources, dir: &Path, storage: Storage, clock: &Arc<dyn Clock>) -> Result<Catalog> {

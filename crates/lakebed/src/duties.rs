@@ -13,6 +13,10 @@ use crate::http::Tls;
 const PERIOD: Duration = Duration::from_secs(1);
 /// How often the TLS files are looked at, and samples of durations are folded together.
 const SLOW_PERIOD: Duration = Duration::from_secs(10);
+/// How often it is noted what workgroups have scanned: what a crash may forget.
+const USAGE_PERIOD: Duration = Duration::from_secs(3);
+/// How often the process's memory is looked at.
+const WATCH_PERIOD: Duration = Duration::from_millis(200);
 /// Upper bounds of durations in `/metrics`, in seconds.
 const SECONDS: [f64; 15] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 
@@ -26,12 +30,14 @@ pub(crate) struct Duties {
 impl Duties {
     /// Does them until it is dropped.
     pub(crate) async fn run(self) {
-        let (mut often, mut seldom) = (interval(PERIOD), interval(SLOW_PERIOD));
-        often.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        seldom.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let (mut often, mut usage, mut seldom) = (interval(PERIOD), interval(USAGE_PERIOD), interval(SLOW_PERIOD));
+        for period in [&mut often, &mut usage, &mut seldom] {
+            period.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        }
         loop {
             tokio::select! {
                 _ = often.tick() => self.often().await,
+                _ = usage.tick() => save_usage(&self.query).await,
                 _ = seldom.tick() => self.seldom(),
             }
         }
@@ -56,6 +62,33 @@ impl Duties {
     }
 }
 
+/// Ends queries while the process has more memory than it should. A task of its own, so that nothing slow holds it up.
+pub(crate) async fn watch_memory(query: QueryService) {
+    let mut period = interval(WATCH_PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        if let Some(resident_bytes) = resident_memory_bytes() {
+            query.watch_memory(resident_bytes);
+        }
+    }
+}
+
+/// What this process has of the machine's memory, where the system tells it.
+fn resident_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib << 10)
+}
+
+/// Notes what workgroups have scanned.
+pub(crate) async fn save_usage(query: &QueryService) {
+    if let Err(error) = query.access().workgroups().save_usage().await {
+        tracing::warn!(?error, "noting what workgroups have scanned failed");
+    }
+}
+
 /// The recorder of this process's metrics. Durations are histograms, which can be added up over servers.
 ///
 /// # Errors
@@ -63,4 +96,14 @@ impl Duties {
 pub(crate) fn metrics_recorder() -> Result<PrometheusHandle> {
     let failed = |error| Error::internal("the metrics recorder does not start").with_source(error);
     PrometheusBuilder::new().set_buckets(&SECONDS).map_err(failed)?.install_recorder().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_has_memory() {
+        let bytes = super::resident_memory_bytes().unwrap();
+        assert!((1 << 20..1 << 40).contains(&bytes), "{bytes}");
+    }
 }

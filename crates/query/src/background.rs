@@ -9,9 +9,10 @@ use futures::StreamExt;
 use lakebed_access::{AdmitOptions, Principal};
 use lakebed_types::{Error, ErrorKind, QueryId, QueryState, Result};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admit,
+    cancel::Cancel,
     history::{QueryRecord, cut, may_see, not_found},
     prepare,
     prepared::{PreparedQuery, QueryOptions},
@@ -59,7 +60,7 @@ async fn accept_and_run(
         let _ = accepted.send(Err(error));
         return;
     }
-    let cancel = CancellationToken::new();
+    let cancel = Cancel::default();
     engine.history.add_background(record, cancel.clone());
     if accepted.send(Ok(id)).is_err() {
         cancel.cancel();
@@ -94,14 +95,10 @@ async fn run_into_spool(
     who: &Principal,
     prepared: PreparedQuery,
     timeout: Option<Duration>,
-    cancel: CancellationToken,
+    cancel: Cancel,
 ) -> Result<SpoolWriter> {
-    let options = AdmitOptions { timeout, background: true };
-    let admitted = tokio::select! {
-        biased;
-        () = cancel.cancelled() => return Err(Error::new(ErrorKind::Cancelled, "the query was cancelled")),
-        admitted = engine.access.admit(who, &options) => admitted?,
-    };
+    let options = AdmitOptions { timeout, background: true, ticket: None };
+    let admitted = admit::turn(engine, who, &prepared, &options, &cancel).await?;
     let running = run::start(engine.clone(), admitted, prepared).await?;
     // The disk blocks, so a thread of its own takes the batches.
     let handle = engine.cpu.handle().clone();

@@ -9,6 +9,8 @@ use datafusion::{
 };
 use lakebed_types::{Error, ErrorKind};
 
+use crate::memory::{QUERY_MAY, SERVER_MAY};
+
 /// Where the engine's own message about its internals ends up: the log, by query id.
 const INTERNAL: &str = "the engine failed on this statement";
 
@@ -37,7 +39,13 @@ pub(crate) fn is_out_of_memory(error: &DataFusionError) -> bool {
 }
 
 fn is_disk(text: &str) -> bool {
-    text.contains("disk space")
+    text.contains("disk space during the spilling")
+}
+
+fn spilled_too_much(text: String) -> Error {
+    Error::new(ErrorKind::SpillExhausted, "all queries together spilled more to disk than `query.spill`")
+        .with_hint("Filter earlier, select fewer columns, or try again later.")
+        .with_source(text)
 }
 
 /// An error of ours that travelled through the engine.
@@ -50,15 +58,27 @@ fn find_ours(error: &DataFusionError) -> Option<Error> {
         cause = match current.downcast_ref::<DataFusionError>() {
             Some(DataFusionError::Shared(shared)) => Some(shared.as_ref()),
             Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
-            _ => current.source(),
+            _ => below(current),
         };
     }
     None
 }
 
+/// The cause of an error. One of the system's own wraps names what lies below that as its cause, and passes it over.
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
 /// The same error once more; its causes only as text.
 pub(crate) fn copy(error: &Error) -> Error {
     let copy = Error::new(error.kind(), error.message()).with_source(format!("{error:?}"));
+    let copy = match error.retry_after() {
+        Some(wait) => copy.with_retry_after(wait),
+        None => copy,
+    };
     match error.hint() {
         Some(hint) => copy.with_hint(hint),
         None => copy,
@@ -88,11 +108,9 @@ fn by_kind(error: DataFusionError) -> Error {
         DataFusionError::Plan(_) => plan_error(text),
         DataFusionError::NotImplemented(_) => Error::new(ErrorKind::Unsupported, text),
         DataFusionError::Configuration(_) => Error::new(ErrorKind::InvalidQuery, text),
-        DataFusionError::ResourcesExhausted(detail) if is_disk(detail) => {
-            Error::new(ErrorKind::SpillExhausted, "the query spilled more to disk than it may")
-                .with_hint("Filter earlier, or select fewer columns.")
-                .with_source(text)
-        }
+        DataFusionError::ResourcesExhausted(detail) if is_disk(detail) => spilled_too_much(text),
+        // The engine's own words from where it writes.
+        _ if is_disk(&text) => spilled_too_much(text),
         DataFusionError::ResourcesExhausted(_) => Error::new(ErrorKind::MemoryExhausted, memory_text(&text))
             .with_hint("Filter earlier, select fewer columns, or join fewer rows at once."),
         DataFusionError::Execution(_) => Error::new(ErrorKind::InvalidValue, text),
@@ -104,7 +122,7 @@ fn by_kind(error: DataFusionError) -> Error {
 
 /// The pool's own sentence, without what operators wrap around it.
 fn memory_text(text: &str) -> String {
-    let own = ["a query may reserve", "the server may reserve"].iter().find_map(|start| text.find(start));
+    let own = [QUERY_MAY, SERVER_MAY].iter().find_map(|start| text.find(start));
     own.map_or(text, |at| &text[at..]).to_owned()
 }
 

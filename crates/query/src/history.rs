@@ -3,17 +3,21 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Instant,
 };
 
 use chrono::{DateTime, Utc};
-use lakebed_access::{Principal, Role};
-use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, QueryState, QueryStatistics, Result, StatementKind};
+use lakebed_access::{Access, Principal, QueueTicket, Role};
+use lakebed_types::{
+    Clock, DatabaseName, Error, ErrorKind, QueryId, QueryState, QueryStatistics, Result, StatementKind,
+};
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cancel::Cancel,
     slow::{self, SlowQueries},
-    stats::StatsHandle,
+    stats::{StatsHandle, millis},
 };
 
 /// Longer statements are cut in the history, so that it stays small.
@@ -26,6 +30,8 @@ pub struct QueryRecord {
     pub id: QueryId,
     /// Who ran it.
     pub principal: String,
+    /// Under which workgroup.
+    pub workgroup: String,
     /// The API it came through.
     pub source: Cow<'static, str>,
     /// Where unqualified tables were looked up.
@@ -36,6 +42,8 @@ pub struct QueryRecord {
     pub kind: Option<StatementKind>,
     /// Where it is in its life.
     pub state: QueryState,
+    /// While it is queued: its place in the queue, from 1 on.
+    pub queue_position: Option<usize>,
     /// When it arrived.
     pub submitted: DateTime<Utc>,
     /// When it ended.
@@ -52,6 +60,8 @@ pub(crate) struct History {
     entries: Mutex<Entries>,
     capacity: usize,
     slow: SlowQueries,
+    access: Access,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
@@ -64,14 +74,32 @@ struct Entries {
 struct Entry {
     record: QueryRecord,
     stats: Option<StatsHandle>,
-    cancel: CancellationToken,
+    cancel: Cancel,
     /// Its end counts once the spool has written it down, and not before.
     in_background: bool,
+    /// Since when it waits for its turn, and what it is known by there.
+    waiting: Option<(Instant, QueueTicket)>,
+}
+
+/// A query that runs, for whoever must end one.
+pub(crate) struct Candidate {
+    pub(crate) id: QueryId,
+    pub(crate) workgroup: String,
+    /// Bytes that it has reserved.
+    pub(crate) memory_bytes: u64,
+    pub(crate) cancel: Cancel,
+}
+
+impl Entry {
+    fn new(record: QueryRecord, stats: Option<StatsHandle>, cancel: Cancel) -> Self {
+        Self { record, stats, cancel, in_background: false, waiting: None }
+    }
 }
 
 impl History {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: Mutex::default(), capacity: capacity.max(1), slow: SlowQueries::default() }
+    pub(crate) fn new(capacity: usize, access: Access, clock: Arc<dyn Clock>) -> Self {
+        let slow = SlowQueries::default();
+        Self { entries: Mutex::default(), capacity: capacity.max(1), slow, access, clock }
     }
 
     /// Which executions are logged at their end.
@@ -79,20 +107,20 @@ impl History {
         &self.slow
     }
 
-    /// Remembers an execution; whoever cancels it by id cancels this token.
-    pub(crate) fn add(&self, mut record: QueryRecord, stats: Option<StatsHandle>, cancel: CancellationToken) {
+    /// Remembers an execution; whoever cancels it by id cancels this.
+    pub(crate) fn add(&self, mut record: QueryRecord, stats: Option<StatsHandle>, cancel: Cancel) {
         record.sql = cut(&record.sql);
-        self.insert(Entry { record, stats, cancel, in_background: false });
+        self.insert(Entry::new(record, stats, cancel));
     }
 
     /// Remembers an execution that waits for its turn, and that ends with [`History::close`].
-    pub(crate) fn add_background(&self, record: QueryRecord, cancel: CancellationToken) {
-        self.insert(Entry { record, stats: None, cancel, in_background: true });
+    pub(crate) fn add_background(&self, record: QueryRecord, cancel: Cancel) {
+        self.insert(Entry { in_background: true, ..Entry::new(record, None, cancel) });
     }
 
     /// Remembers an execution of an earlier process.
     pub(crate) fn restore(&self, record: QueryRecord) {
-        self.insert(Entry { record, stats: None, cancel: CancellationToken::new(), in_background: false });
+        self.insert(Entry::new(record, None, Cancel::default()));
     }
 
     fn insert(&self, entry: Entry) {
@@ -104,8 +132,25 @@ impl History {
         entries.trim(self.capacity);
     }
 
+    /// It waits for its turn from now on.
+    pub(crate) fn wait(&self, id: QueryId, ticket: QueueTicket) {
+        let since = self.clock.instant();
+        if let Some(entry) = self.entries.lock().by_id.get_mut(&id) {
+            entry.waiting = Some((since, ticket));
+        }
+    }
+
+    /// It was refused, whether it is remembered already or not.
+    pub(crate) fn refuse(&self, record: QueryRecord, now: DateTime<Utc>, error: &Error) {
+        let id = record.id;
+        if !self.entries.lock().by_id.contains_key(&id) {
+            self.add(record, None, Cancel::default());
+        }
+        self.end(id, now, None, Err(error));
+    }
+
     /// A queued execution starts.
-    pub(crate) fn start(&self, id: QueryId, stats: StatsHandle, cancel: CancellationToken) -> bool {
+    pub(crate) fn start(&self, id: QueryId, stats: StatsHandle, cancel: Cancel) -> bool {
         let mut entries = self.entries.lock();
         let Some(entry) = entries.by_id.get_mut(&id) else { return false };
         if entry.cancel.is_cancelled() {
@@ -114,6 +159,7 @@ impl History {
         entry.record.state = QueryState::Running;
         entry.stats = Some(stats);
         entry.cancel = cancel;
+        entry.waiting = None;
         true
     }
 
@@ -132,6 +178,7 @@ impl History {
         }
         entry.record.statistics = statistics.unwrap_or_default();
         entry.stats = None;
+        entry.waiting = None;
         if entry.in_background {
             return;
         }
@@ -147,7 +194,7 @@ impl History {
     /// What an execution in the background will have been, once that is written down.
     pub(crate) fn ending(&self, id: QueryId, ended: DateTime<Utc>, outcome: Result<(), &Error>) -> Option<QueryRecord> {
         let entries = self.entries.lock();
-        let mut record = entries.by_id.get(&id)?.current();
+        let mut record = self.current(entries.by_id.get(&id)?);
         record.end(ended, outcome);
         Some(record)
     }
@@ -159,6 +206,7 @@ impl History {
         let slow = self.slow.is_slow(&record).then(|| record.clone());
         entry.record = record;
         entry.stats = None;
+        entry.waiting = None;
         entry.in_background = false;
         drop(entries);
         if let Some(record) = slow {
@@ -169,7 +217,7 @@ impl History {
     pub(crate) fn record(&self, who: &Principal, id: QueryId) -> Result<QueryRecord> {
         let entries = self.entries.lock();
         match entries.by_id.get(&id).filter(|entry| may_see(who, &entry.record)) {
-            Some(entry) => Ok(entry.current()),
+            Some(entry) => Ok(self.current(entry)),
             None => Err(not_found(id)),
         }
     }
@@ -181,7 +229,7 @@ impl History {
             return Err(not_found(id));
         };
         entry.cancel.cancel();
-        Ok(entry.current())
+        Ok(self.current(entry))
     }
 
     /// Newest first; `before`: only what is older than this one.
@@ -192,7 +240,45 @@ impl History {
             Some(id) => entries.order.iter().position(|other| *other == id).unwrap_or(0),
         };
         let newest_first = entries.order.iter().take(end).rev().filter_map(|id| entries.by_id.get(id));
-        newest_first.filter(|entry| may_see(who, &entry.record)).take(limit).map(Entry::current).collect()
+        let seen: Vec<&Entry> = newest_first.filter(|entry| may_see(who, &entry.record)).take(limit).collect();
+        self.all_current(&seen)
+    }
+
+    /// What waits and what runs, the oldest first.
+    pub(crate) fn under_way(&self, who: &Principal) -> Vec<QueryRecord> {
+        let entries = self.entries.lock();
+        let all = entries.order.iter().filter_map(|id| entries.by_id.get(id));
+        let seen: Vec<&Entry> =
+            all.filter(|entry| entry.record.ended.is_none() && may_see(who, &entry.record)).collect();
+        self.all_current(&seen)
+    }
+
+    /// The queries that run, of all principals.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let entries = self.entries.lock();
+        let candidate = |entry: &Entry| {
+            let memory_bytes = entry.stats.as_ref()?.memory_reserved();
+            let (id, workgroup, cancel) = (entry.record.id, entry.record.workgroup.clone(), entry.cancel.clone());
+            (!cancel.is_cancelled()).then_some(Candidate { id, workgroup, memory_bytes, cancel })
+        };
+        entries.by_id.values().filter_map(candidate).collect()
+    }
+
+    /// Whether it is over, or forgotten.
+    pub(crate) fn has_ended(&self, id: QueryId) -> bool {
+        self.entries.lock().by_id.get(&id).is_none_or(|entry| entry.record.ended.is_some())
+    }
+
+    fn current(&self, entry: &Entry) -> QueryRecord {
+        let positions = if entry.waiting.is_some() { self.access.queue_positions() } else { HashMap::new() };
+        entry.current(&positions, self.clock.instant())
+    }
+
+    fn all_current(&self, entries: &[&Entry]) -> Vec<QueryRecord> {
+        let someone_waits = entries.iter().any(|entry| entry.waiting.is_some());
+        let positions = if someone_waits { self.access.queue_positions() } else { HashMap::new() };
+        let now = self.clock.instant();
+        entries.iter().map(|entry| entry.current(&positions, now)).collect()
     }
 }
 
@@ -205,10 +291,14 @@ impl QueryRecord {
 }
 
 impl Entry {
-    fn current(&self) -> QueryRecord {
+    fn current(&self, positions: &HashMap<QueueTicket, usize>, now: Instant) -> QueryRecord {
         let mut record = self.record.clone();
         if let Some(stats) = &self.stats {
             record.statistics = stats.snapshot();
+        }
+        if let Some((since, ticket)) = &self.waiting {
+            record.queue_position = positions.get(ticket).copied();
+            record.statistics.queue_ms = millis(now.saturating_duration_since(*since));
         }
         record
     }

@@ -3,8 +3,10 @@
 //! The façade of the product: every API is a translation to [`QueryService`]. Knows no protocol. The only crate besides
 //! `tables` that names DataFusion, and none of DataFusion's types leave it.
 
+mod admit;
 mod background;
 mod batch_size;
+mod cancel;
 mod change;
 mod declare;
 mod error;
@@ -16,6 +18,7 @@ mod functions;
 mod guard;
 mod history;
 mod memory;
+mod metering;
 mod page;
 mod plan;
 mod prepare;
@@ -30,12 +33,14 @@ mod session;
 mod settings;
 mod show;
 mod slow;
+mod spill;
 mod spool;
 mod sql;
 mod stats;
 mod system;
 mod table_rows;
 mod tame;
+mod watchdog;
 mod work;
 mod write;
 

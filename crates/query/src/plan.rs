@@ -180,9 +180,9 @@ impl Shape {
     }
 }
 
-/// Partitions for a query while this many run: all threads for few, fewer for many.
+/// Partitions for a query that is one of so many: all threads for one alone, its share of them where others run.
 pub(crate) fn partitions(threads: usize, running: usize) -> usize {
-    (2 * threads).div_ceil(running.max(1)).clamp(1, threads.max(1))
+    threads.div_ceil(running.max(1)).max(1)
 }
 
 #[cfg(test)]
@@ -190,10 +190,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_queries_get_all_threads_and_many_share() {
+    fn one_query_gets_all_threads_and_many_share() {
         assert_eq!(partitions(8, 1), 8);
-        assert_eq!(partitions(8, 2), 8);
-        assert_eq!(partitions(8, 4), 4);
+        assert_eq!(partitions(8, 2), 4);
+        assert_eq!(partitions(8, 3), 3);
         assert_eq!(partitions(8, 100), 1);
         assert_eq!(partitions(0, 0), 1);
     }

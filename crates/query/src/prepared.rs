@@ -95,11 +95,13 @@ impl PreparedQuery {
         QueryRecord {
             id: self.id,
             principal: who.name().to_owned(),
+            workgroup: who.workgroup().to_owned(),
             source: self.source.into(),
             database: self.database.clone(),
             sql: self.sql.clone(),
             kind: Some(self.kind),
             state: QueryState::Running,
+            queue_position: None,
             submitted: self.submitted,
             ended: None,
             statistics: QueryStatistics::default(),

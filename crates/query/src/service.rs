@@ -3,15 +3,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use arrow::datatypes::SchemaRef;
-use lakebed_access::{Access, Admitted, Principal};
+use lakebed_access::{Access, AdmitOptions, Admitted, Principal};
 use lakebed_catalog::Catalog;
 use lakebed_storage::Location;
 use lakebed_tables::ReadCaches;
 use lakebed_types::{Clock, Error, ErrorKind, Estimate, QueryId, QueryState, QueryStatistics, Result, TableName};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    background, estimate,
+    admit, background,
+    cancel::Cancel,
     history::{History, QueryRecord},
     page::{self, ParquetPage},
     prepare,
@@ -24,7 +24,7 @@ use crate::{
     settings::QuerySettings,
     spool::{ResultPage, Spool},
     stats::Price,
-    work::Work,
+    watchdog::Watchdog,
 };
 
 /// The engine. Cheap to clone.
@@ -46,6 +46,7 @@ pub(crate) struct Engine {
     pub(crate) history: History,
     pub(crate) spool: Option<Spool>,
     pub(crate) results: ResultCache,
+    pub(crate) watchdog: Watchdog,
 }
 
 impl fmt::Debug for Engine {
@@ -61,19 +62,21 @@ impl QueryService {
     /// # Errors
     /// `disk_failed` if a directory cannot be made, read or emptied.
     pub fn new(settings: QuerySettings, catalog: Catalog, access: Access, clock: Arc<dyn Clock>) -> Result<Self> {
-        let history = History::new(settings.history_entries);
+        access.set_memory(settings.memory_bytes, settings.memory_per_query_bytes);
+        let history = History::new(settings.history_entries, access.clone(), clock.clone());
         let spool = Spool::open(&settings, clock.clone())?.map(|(spool, records)| {
             records.into_iter().for_each(|record| history.restore(record));
             spool
         });
         let engine = Engine {
             cpu: CpuRuntime::new(settings.threads)?,
-            sessions: Sessions::new(&settings, catalog.storage())?,
+            sessions: Sessions::new(&settings, catalog.storage(), access.memory().clone())?,
             caches: ReadCaches::new(settings.metadata_cache_bytes, settings.column_cache_bytes),
             history,
             spool,
             results: ResultCache::new(settings.result_cache_bytes),
             price: Price::new(settings.price_per_tib_usd),
+            watchdog: Watchdog::new(settings.resident_memory_bytes),
             settings,
             catalog,
             access,
@@ -114,17 +117,19 @@ impl QueryService {
         let record = QueryRecord {
             id,
             principal: who.name().to_owned(),
+            workgroup: who.workgroup().to_owned(),
             source: options.source.into(),
             database: options.database.clone(),
             sql: sql.to_owned(),
             kind: None,
             state: QueryState::Queued,
+            queue_position: None,
             submitted: now,
             ended: None,
             statistics: QueryStatistics::default(),
             error: None,
         };
-        self.engine.history.add(record, None, CancellationToken::new());
+        self.engine.history.add(record, None, Cancel::default());
         self.engine.history.end(id, now, None, Err(error));
     }
 
@@ -134,13 +139,16 @@ impl QueryService {
     /// `internal` if a statistic cannot be evaluated.
     #[expect(clippy::unused_async, reason = "the façade's promise: an estimate may one day ask a worker")]
     pub async fn estimate(&self, prepared: &PreparedQuery) -> Result<Estimate> {
-        let price = self.engine.price.per_tib_usd();
-        let rows = match &prepared.work {
-            Work::Rows(rows) | Work::Analyze(rows) => rows,
-            Work::Write(write) => &write.rows,
-            Work::Ready(_) | Work::Change(_) => return Ok(Estimate::default()),
-        };
-        estimate::estimate(&rows.plan, &prepared.tables, price)
+        admit::estimate_of(&self.engine, prepared)
+    }
+
+    /// Waits for a prepared statement's turn: first what the catalog says of it is held against the workgroup's limits,
+    /// then it is in the history as queued. Dropping the future leaves the queue.
+    ///
+    /// # Errors
+    /// `scan_too_large`, `budget_exhausted`; `cancelled` by its id; and those of [`Access::admit`].
+    pub async fn admit(&self, who: &Principal, prepared: &PreparedQuery, options: &AdmitOptions) -> Result<Admitted> {
+        admit::admit(&self.engine, who, prepared, options).await
     }
 
     /// Runs it. The stream owns the permit: dropping it cancels the query and frees everything.
@@ -269,6 +277,12 @@ impl QueryService {
         if let Some(spool) = &self.engine.spool {
             spool.sweep();
         }
+    }
+
+    /// Holds the memory that the process has against its limit, and ends the largest query where it is over. Called by the
+    /// server's duty loop, several times a second. The query that was ended.
+    pub fn watch_memory(&self, resident_bytes: u64) -> Option<QueryId> {
+        self.engine.watchdog.look(&self.engine, resident_bytes)
     }
 
     /// Bytes that all queries have reserved now.

@@ -16,19 +16,14 @@ use datafusion::{
     },
     prelude::SessionConfig,
 };
+use lakebed_access::ServerMemory;
 use lakebed_storage::{Storage, StoreCounters};
 use lakebed_tables::ScanCounters;
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result};
 use object_store::ObjectStore;
 use url::Url;
 
-use crate::{
-    error::from_engine,
-    functions,
-    memory::{QueryMemory, ServerMemory},
-    settings::QuerySettings,
-    sql,
-};
+use crate::{error::from_engine, functions, memory::QueryMemory, settings::QuerySettings, spill::QuerySpill, sql};
 
 /// The one catalog that a statement can name, as in `lakebed.sales.orders`.
 pub(crate) const CATALOG: &str = "lakebed";
@@ -44,13 +39,13 @@ pub(crate) struct Sessions {
     template: SessionState,
     runtime: RuntimeEnv,
     memory: Arc<ServerMemory>,
-    memory_per_query: u64,
 }
 
 /// What one query uses, counted.
 #[derive(Debug, Clone)]
 pub(crate) struct Resources {
     pub(crate) memory: Arc<QueryMemory>,
+    pub(crate) spill: QuerySpill,
     pub(crate) store: Arc<StoreCounters>,
     pub(crate) scans: Arc<ScanCounters>,
 }
@@ -64,8 +59,8 @@ pub(crate) struct NamedProvider {
 }
 
 impl Sessions {
-    /// Empties the spill directory.
-    pub(crate) fn new(settings: &QuerySettings, storage: &Storage) -> Result<Self> {
+    /// Empties the spill directory. `memory`: what all queries share.
+    pub(crate) fn new(settings: &QuerySettings, storage: &Storage, memory: Arc<ServerMemory>) -> Result<Self> {
         empty_dir(&settings.spill_dir)?;
         let spill = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![settings.spill_dir.clone()]))
@@ -84,13 +79,12 @@ impl Sessions {
             .with_runtime_env(Arc::new(runtime.clone()))
             .build();
         functions::register(&mut template)?;
-        let memory = Arc::new(ServerMemory::new(settings.memory_bytes));
-        Ok(Self { template, runtime, memory, memory_per_query: settings.memory_per_query_bytes })
+        Ok(Self { template, runtime, memory })
     }
 
     /// Bytes that all queries have reserved now.
     pub(crate) fn memory_reserved(&self) -> u64 {
-        self.memory.used() as u64
+        self.memory.reserved() as u64
     }
 
     /// Names and kinds of all functions, in no order.
@@ -106,7 +100,8 @@ impl Sessions {
     /// Fresh counters and an empty share of memory for one query.
     pub(crate) fn resources(&self) -> Resources {
         Resources {
-            memory: Arc::new(QueryMemory::new(self.memory.clone(), self.memory_per_query)),
+            memory: Arc::new(QueryMemory::new(self.memory.clone())),
+            spill: QuerySpill::new(self.runtime.disk_manager.clone()),
             store: Arc::default(),
             scans: Arc::default(),
         }
@@ -121,7 +116,12 @@ impl Sessions {
     ) -> Result<SessionState> {
         let mut config = self.template.config().clone();
         config.options_mut().catalog.default_schema = database.as_str().to_owned();
-        let runtime = RuntimeEnv { memory_pool: resources.memory.clone(), ..self.runtime.clone() };
+        let spill = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(resources.spill.clone()));
+        let runtime = RuntimeEnv {
+            memory_pool: resources.memory.clone(),
+            disk_manager: Arc::new(spill.build().map_err(from_engine)?),
+            ..self.runtime.clone()
+        };
         Ok(SessionStateBuilder::new_from_existing(self.template.clone())
             .with_config(config)
             .with_runtime_env(Arc::new(runtime))

@@ -9,8 +9,10 @@ use lakebed_storage::Location;
 pub struct QuerySettings {
     /// Memory that all queries together may reserve, in bytes.
     pub memory_bytes: u64,
-    /// Memory that one query may reserve, in bytes.
+    /// Memory that one query may reserve whose workgroup says nothing else, in bytes.
     pub memory_per_query_bytes: u64,
+    /// Memory that the process may have, in bytes. Above it the largest query is ended. None: no limit.
+    pub resident_memory_bytes: Option<u64>,
     /// Where queries write what does not fit into memory. Emptied at start.
     pub spill_dir: PathBuf,
     /// Bytes that all queries together may spill at once.

@@ -69,6 +69,11 @@ impl StatsHandle {
         }
     }
 
+    /// Bytes of memory that it has reserved now.
+    pub(crate) fn memory_reserved(&self) -> u64 {
+        self.live.resources.memory.used() as u64
+    }
+
     /// From here on the plan's own counters are read. `planning`: what physical planning took.
     pub(crate) fn set_plan(&self, plan: Arc<dyn ExecutionPlan>, planning: Duration) {
         self.live.state.lock().plan = Some(plan);

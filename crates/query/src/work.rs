@@ -37,7 +37,7 @@ pub(crate) async fn produce(
     engine: Arc<Engine>,
     who: Principal,
     prepared: PreparedQuery,
-    sink: Sink,
+    mut sink: Sink,
     ready: oneshot::Sender<()>,
 ) -> Result<()> {
     let stats = sink.stats().clone();
@@ -46,7 +46,7 @@ pub(crate) async fn produce(
             let kept = engine.results.answer(prepared.ticket, &prepared.schema, &stats).await?;
             if let Some(batches) = kept {
                 let _ = ready.send(());
-                return deliver(batches, &sink).await;
+                return deliver(batches, &mut sink).await;
             }
             let results = engine.results.clone();
             let mut rows = Rows::open(engine, *plan, stats).await?;
@@ -65,25 +65,25 @@ pub(crate) async fn produce(
         }
         Work::Ready(batches) => {
             let _ = ready.send(());
-            deliver(batches, &sink).await
+            deliver(batches, &mut sink).await
         }
-        Work::Analyze(plan) => deliver(vec![explain::analyze(engine, *plan, stats).await?], &sink).await,
+        Work::Analyze(plan) => deliver(vec![explain::analyze(engine, *plan, stats).await?], &mut sink).await,
         Work::Write(work) => {
             let (action, object) = work.target.description();
             let count = write::run(engine, *work, stats, prepared.id).await?;
             audit::changed(&who, action, &object);
-            deliver(vec![count], &sink).await
+            deliver(vec![count], &mut sink).await
         }
         Work::Change(change) => {
             let (action, object) = change.description();
             let status = change::apply(&engine, &who, *change).await?;
             audit::changed(&who, action, &object);
-            deliver(vec![status], &sink).await
+            deliver(vec![status], &mut sink).await
         }
     }
 }
 
-async fn deliver(batches: Vec<RecordBatch>, sink: &Sink) -> Result<()> {
+async fn deliver(batches: Vec<RecordBatch>, sink: &mut Sink) -> Result<()> {
     for batch in batches {
         sink.send(batch).await?;
     }

@@ -3,7 +3,7 @@
 //! A kind says what the caller can do about it. Every API projects the same kind: its code is the
 //! `code` member of problem documents, and each API keeps one file that maps kinds to statuses.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// Result with the shared [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -46,7 +46,7 @@ error_kinds! {
     DatabaseNotFound = "database_not_found",
     /// No such table or view, as this principal sees the catalog.
     TableNotFound = "table_not_found",
-    /// No such query, crawler, run, key or page.
+    /// No such query, crawler, run, key, workgroup or page.
     NotFound = "not_found",
     /// The name is taken.
     AlreadyExists = "already_exists",
@@ -94,14 +94,20 @@ error_kinds! {
     SpillExhausted = "spill_exhausted",
     /// The result has more rows or bytes than it may.
     ResultTooLarge = "result_too_large",
-    /// The query would read more than it may.
+    /// The query would read more than it may, or has.
     ScanTooLarge = "scan_too_large",
+    /// The workgroup has read as much as it may today or this month.
+    BudgetExhausted = "budget_exhausted",
     /// The request's body or header is larger than it may be.
     RequestTooLarge = "request_too_large",
+    /// More requests in a second than the workgroup may send.
+    TooManyRequests = "too_many_requests",
     /// Too many queries wait already.
     QueueFull = "queue_full",
     /// The query waited for its turn longer than it may.
     QueueTimeout = "queue_timeout",
+    /// The server ran short of memory, and this was its largest query.
+    MemoryPressure = "memory_pressure",
     /// Starting, draining or starved: try again later, or elsewhere.
     Unavailable = "unavailable",
     /// A result that was there and whose lifetime has ended.
@@ -122,13 +128,14 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), hint: None, retry_after: None, source: None }))
     }
 
     /// Our own fault.
@@ -145,6 +152,13 @@ impl Error {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds when the same may succeed, where that is known.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -175,6 +189,11 @@ impl Error {
     /// What to do next, where there is something.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// After what time the same may succeed, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 }
 

@@ -347,7 +347,8 @@ async fn start_run(
     who.may_use_paths("run a crawler")?;
     let catalog = state.query.catalog().clone();
     let crawler = catalog.crawler(&name).await?;
-    let admitted = state.query.access().admit(&who, &AdmitOptions { timeout: None, background: true }).await?;
+    let options = AdmitOptions { background: true, ..AdmitOptions::default() };
+    let admitted = state.query.access().admit(&who, &options).await?;
     let request = CrawlRequest {
         crawler: crawler.name,
         location: crawler.location,

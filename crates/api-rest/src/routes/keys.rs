@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lakebed_access::{ApiKey, Grants, NewKey, Role};
+use lakebed_access::{ApiKey, DEFAULT_WORKGROUP, Grants, NewKey, Role};
 use lakebed_types::Result;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,6 +38,9 @@ struct KeyAnswer {
     /// Databases and tables that it may see; null for everything.
     #[schema(value_type = Option<Vec<String>>, example = json!(["sales", "hr.people"]))]
     grants: Grants,
+    /// The workgroup whose limits hold for it.
+    #[schema(example = "default")]
+    workgroup: String,
     /// `valid`, `expired` or `revoked`.
     #[schema(example = "valid")]
     state: &'static str,
@@ -57,6 +60,7 @@ impl KeyAnswer {
             id: key.id,
             name: key.name,
             grants: key.grants,
+            workgroup: key.workgroup,
             created: key.created,
             expires: key.expires,
             revoked: key.revoked,
@@ -95,6 +99,8 @@ struct CreateKey {
     role: Role,
     /// Databases (`sales`) and tables (`hr.people`) that it may see; everything if missing.
     grants: Option<Vec<String>>,
+    /// The workgroup whose limits hold for it; `default` if missing.
+    workgroup: Option<String>,
     /// When it ends by itself; never if missing.
     expires: Option<DateTime<Utc>>,
 }
@@ -105,7 +111,8 @@ impl CreateKey {
             Some(names) => Grants::only(names.iter().map(|name| name.parse()).collect::<Result<_>>()?)?,
             None => Grants::everything(),
         };
-        Ok(NewKey { name: self.name, role: self.role, grants, expires: self.expires })
+        let workgroup = self.workgroup.unwrap_or_else(|| DEFAULT_WORKGROUP.to_owned());
+        Ok(NewKey { name: self.name, role: self.role, grants, workgroup, expires: self.expires })
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod query_parquet;
 pub(crate) mod rows;
 pub(crate) mod sql;
 pub(crate) mod tables;
+pub(crate) mod workgroups;
 
 use axum::{
     body::Body,

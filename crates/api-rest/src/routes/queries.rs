@@ -307,7 +307,7 @@ pub(crate) async fn first_page(
         let error = Error::invalid_request("only JSON results come in pages");
         return Err(error.with_hint("Leave `page_size` out to stream the whole result in this format.").into());
     }
-    let timeout = statement.timeout()?.unwrap_or(Duration::MAX).min(state.query.access().limits().run_time);
+    let timeout = statement.timeout()?.unwrap_or(Duration::MAX).min(state.query.access().limits_of(who).run_time);
     let options = statement.options(headers)?;
     let id = state.query.submit(who, &statement.query, &options, Some(timeout)).await?;
     let mut waiting = Waiting { query: &state.query, who, id, over: false };

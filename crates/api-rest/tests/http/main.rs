@@ -20,3 +20,5 @@ mod scripts;
 mod server;
 mod sql;
 mod tables;
+mod watchdog;
+mod workgroups;

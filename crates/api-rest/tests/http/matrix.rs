@@ -75,6 +75,10 @@ fn routes() -> Vec<Route> {
         route(post.clone(), "/api/query", "/api/query", READ, 404).with(statement),
         route(get.clone(), "/api/tables", "/api/tables", READ, 404),
         route(get.clone(), "/api/schema/{table}", "/api/schema/trips", READ, 404),
+        route(get.clone(), "/v1/workgroups", "/v1/workgroups", READ, 200),
+        route(get.clone(), "/v1/workgroups/{name}", "/v1/workgroups/default", READ, 200),
+        route(Method::PUT, "/v1/workgroups/{name}", "/v1/workgroups/new", ADMIN, 403).with(json!({"result_rows": 5})),
+        route(Method::DELETE, "/v1/workgroups/{name}", "/v1/workgroups/spare", ADMIN, 403),
         route(get, "/v1/keys", "/v1/keys", ADMIN, 403),
         route(post, "/v1/keys", "/v1/keys", ADMIN, 403).with(json!({"name": "new", "role": "read"})),
         route(Method::DELETE, "/v1/keys/{id}", "/v1/keys/spare", ADMIN, 403),
@@ -165,6 +169,8 @@ impl Stage {
         let server = Server::start().await;
         let root = server.key("root", Role::Admin, &[]).await;
         server.key("spare", Role::Read, &[]).await;
+        let spare = with_json(Request::put("/v1/workgroups/spare"), &json!({}));
+        assert_eq!(server.send_as(&root, spare).await.status, 201);
         for sql in ["CREATE DATABASE elsewhere", "CREATE DATABASE spare"] {
             assert_eq!(server.sql_as(&root, sql).await.status, 200);
         }
@@ -209,8 +215,13 @@ impl Stage {
 
     async fn expired_key(&self) -> String {
         let expires = SystemClock.now() + chrono::TimeDelta::milliseconds(100);
-        let new =
-            NewKey { name: "expired".into(), role: Role::Admin, grants: Grants::everything(), expires: Some(expires) };
+        let new = NewKey {
+            name: "expired".into(),
+            role: Role::Admin,
+            grants: Grants::everything(),
+            workgroup: "default".into(),
+            expires: Some(expires),
+        };
         let (_, text) = self.server.query.access().keys().create(&Principal::local(), new).await.unwrap();
         while SystemClock.now() < expires {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use bytes::Bytes;
-use lakebed_access::{Access, Grants, Limits, NewKey, Principal, Role};
+use lakebed_access::{Access, DEFAULT_WORKGROUP, Grants, Limits, NewKey, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState, router};
 use lakebed_catalog::{Catalog, CatalogSettings, CrawlRequest, Freshness};
 use lakebed_query::{QueryService, QuerySettings, SqlLimits};
@@ -24,6 +24,9 @@ use tower::ServiceExt;
 
 /// 2^53 + 1: the first integer that a JavaScript number does not hold.
 pub const BIG: i64 = 9_007_199_254_740_993;
+
+/// Memory above which the server's watchdog ends queries.
+pub const RESIDENT_LIMIT: u64 = 1 << 40;
 
 pub struct Server {
     pub router: Router,
@@ -121,11 +124,16 @@ impl Server {
 
     /// Makes a key that sees these databases and tables, everything if there are none; its text.
     pub async fn key(&self, name: &str, role: Role, grants: &[&str]) -> String {
+        self.key_in(DEFAULT_WORKGROUP, name, role, grants).await
+    }
+
+    /// The same under a workgroup.
+    pub async fn key_in(&self, workgroup: &str, name: &str, role: Role, grants: &[&str]) -> String {
         let grants = match grants {
             [] => Grants::everything(),
             names => Grants::only(names.iter().map(|name| name.parse().unwrap()).collect()).unwrap(),
         };
-        let new = NewKey { name: name.to_owned(), role, grants, expires: None };
+        let new = NewKey { name: name.to_owned(), role, grants, workgroup: workgroup.to_owned(), expires: None };
         self.query.access().keys().create(&Principal::local(), new).await.unwrap().1.to_string()
     }
 
@@ -188,6 +196,7 @@ fn query_settings(data: &TestLake) -> QuerySettings {
     QuerySettings {
         memory_bytes: 256 << 20,
         memory_per_query_bytes: 128 << 20,
+        resident_memory_bytes: Some(RESIDENT_LIMIT),
         spill_dir: data.file("spill"),
         spill_bytes: 1 << 30,
         spool_dir: Some(data.file("spool")),

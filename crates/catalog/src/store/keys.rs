@@ -16,11 +16,12 @@ pub(crate) async fn all(connection: &mut SqliteConnection) -> Result<Vec<ApiKey>
 
 /// Adds a key.
 pub(crate) async fn insert(connection: &mut SqliteConnection, key: &ApiKey) -> Result<()> {
-    sqlx::query("INSERT INTO keys (id, name, role, grants, digest, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO keys (id, name, role, grants, workgroup, digest, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(&key.id)
         .bind(&key.name)
         .bind(key.role.name())
         .bind(json(&key.grants)?)
+        .bind(&key.workgroup)
         .bind(key.digest.as_bytes().as_slice())
         .bind(key.created.timestamp_micros())
         .bind(key.expires.map(|expires| expires.timestamp_micros()))
@@ -66,6 +67,7 @@ fn key(row: &SqliteRow) -> Result<ApiKey> {
         name: column(row, "name")?,
         role: Role::from_name(column(row, "role")?).ok_or_else(|| damaged("role"))?,
         grants: from_json(column(row, "grants")?, "grants")?,
+        workgroup: column(row, "workgroup")?,
         digest: SecretDigest::from_bytes(digest.try_into().map_err(|_| damaged("digest"))?),
         created: time(row, "created")?,
         expires: optional_time(row, "expires")?,

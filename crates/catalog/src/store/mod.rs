@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod objects;
 pub(crate) mod runs;
 pub(crate) mod tables;
+pub(crate) mod workgroups;
 
 use std::{path::Path, time::Duration};
 
@@ -116,7 +117,11 @@ impl Write<'_> {
 
 /// Each is checksummed when it is applied: a file once released never changes, a new one is added.
 fn migrations() -> Migrator {
-    let list = [(1, "catalog", include_str!("0001_catalog.sql")), (2, "keys", include_str!("0002_keys.sql"))];
+    let list = [
+        (1, "catalog", include_str!("0001_catalog.sql")),
+        (2, "keys", include_str!("0002_keys.sql")),
+        (3, "workgroups", include_str!("0003_workgroups.sql")),
+    ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

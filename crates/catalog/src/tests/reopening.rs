@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lakebed_access::{Grants, Keys, NewKey, Principal, Role};
+use lakebed_access::{Grants, GroupLimits, Keys, NewKey, Principal, Role, Workgroups};
 use lakebed_storage::{Storage, StorageSettings};
 use lakebed_types::{Clock, ErrorKind};
 
@@ -52,25 +52,72 @@ async fn a_second_process_is_told_who_has_the_catalog() {
 #[tokio::test]
 async fn keys_survive_a_restart_as_they_were() {
     let lake = Lake::new().await;
-    let keys = Keys::open(Arc::new(lake.catalog.clone()), lake.clock.clone()).await.unwrap();
+    let keys = keys_of(&lake).await;
     let by = Principal::local();
     let everything = Grants::everything();
-    let root = NewKey { name: "root".into(), role: Role::Admin, grants: everything, expires: None };
+    let workgroup = || "default".to_owned();
+    let root =
+        NewKey { name: "root".into(), role: Role::Admin, grants: everything, workgroup: workgroup(), expires: None };
     keys.create(&by, root).await.unwrap();
     let grants = Grants::only(vec!["sales".parse().unwrap(), "hr.people".parse().unwrap()]).unwrap();
     let expires = Some(lake.clock.now() + chrono::TimeDelta::days(1));
-    let reader = NewKey { name: "reader".into(), role: Role::Read, grants: grants.clone(), expires };
+    let limits = GroupLimits { result_rows: Some(7), scan_bytes_per_day: Some(100), ..GroupLimits::default() };
+    keys.workgroups().put(&by, "reports", limits).await.unwrap();
+    let reader = NewKey {
+        name: "reader".into(),
+        role: Role::Read,
+        grants: grants.clone(),
+        workgroup: "reports".into(),
+        expires,
+    };
     let (reader, _) = keys.create(&by, reader).await.unwrap();
     let revoked = keys.revoke(&by, "reader").await.unwrap().revoked;
     drop(keys);
 
     let lake = lake.reopen().await;
-    let keys = Keys::open(Arc::new(lake.catalog.clone()), lake.clock.clone()).await.unwrap();
+    let keys = keys_of(&lake).await;
     assert!(keys.are_required());
     let found = keys.get("reader").unwrap();
     assert_eq!((found.id, found.role, found.grants), (reader.id, Role::Read, grants));
     assert_eq!((found.expires, found.revoked, found.created), (expires, revoked, reader.created));
+    assert_eq!(found.workgroup, "reports");
     assert!(revoked.is_some() && found.digest.as_bytes() == reader.digest.as_bytes());
+}
+
+async fn keys_of(lake: &Lake) -> Keys {
+    let workgroups = Workgroups::open(Arc::new(lake.catalog.clone()), lake.clock.clone()).await.unwrap();
+    Keys::open(Arc::new(lake.catalog.clone()), workgroups, lake.clock.clone()).await.unwrap()
+}
+
+#[tokio::test]
+async fn workgroups_and_what_they_used_survive_a_restart() {
+    let lake = Lake::new().await;
+    let keys = keys_of(&lake).await;
+    let by = Principal::local();
+    let limits = GroupLimits { scan_bytes_per_day: Some(100), run_time_ms: Some(5), ..GroupLimits::default() };
+    for (name, limits) in [("reports", GroupLimits::default()), ("reports", limits), ("gone", limits)] {
+        keys.workgroups().put(&by, name, limits).await.unwrap();
+    }
+    for name in ["default", "reports", "gone"] {
+        keys.workgroups().charge(name, 60);
+    }
+    keys.workgroups().save_usage().await.unwrap();
+    keys.drop_workgroup(&by, "gone").await.unwrap();
+    keys.workgroups().charge("reports", 30);
+    keys.workgroups().save_usage().await.unwrap();
+    let before = keys.workgroups().get("reports").unwrap();
+    drop(keys);
+
+    let lake = lake.reopen().await;
+    let workgroups = keys_of(&lake).await.workgroups().clone();
+    assert_eq!(workgroups.get("reports").unwrap(), before);
+    assert_eq!(workgroups.list().len(), 2);
+    assert_eq!((workgroups.usage("default").month_bytes, workgroups.usage("reports").day_bytes), (60, 90));
+    let limits = workgroups.limits("reports");
+    assert!(workgroups.check_budget("reports", &limits, 10).is_ok());
+    assert_eq!(workgroups.check_budget("reports", &limits, 11).unwrap_err().kind(), ErrorKind::BudgetExhausted);
+    workgroups.put(&by, "gone", GroupLimits::default()).await.unwrap();
+    assert_eq!(workgroups.usage("gone").day_bytes, 0);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use comfy_table::{Table, presets};
-use lakebed_access::{ApiKey, Grants, Keys, NewKey, Principal, Role};
+use lakebed_access::{ApiKey, DEFAULT_WORKGROUP, Grants, Keys, NewKey, Principal, Role};
 use lakebed_types::{Clock, Error, Result, SystemClock};
 use serde_json::{Value, json};
 
@@ -65,6 +65,9 @@ struct CreateArgs {
     /// A database or table that it may see, such as sales or hr.people (repeatable) [default: everything]
     #[arg(long = "grant", value_name = "NAME")]
     grants: Vec<String>,
+    /// The workgroup whose limits hold for it
+    #[arg(long, default_value = DEFAULT_WORKGROUP, value_name = "NAME")]
+    workgroup: String,
     /// When it ends by itself: in a time such as 90d, or at one such as 2027-01-31T00:00:00Z [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
@@ -105,8 +108,9 @@ async fn here(keys: &Keys, action: Action) -> Result<()> {
 async fn there(server: &Server, action: Action) -> Result<()> {
     match action {
         Action::Create(args) => {
-            let NewKey { name, role, grants, expires } = args.into_new(SystemClock.now())?;
-            let body = json!({ "name": name, "role": role, "grants": grants, "expires": expires });
+            let NewKey { name, role, grants, workgroup, expires } = args.into_new(SystemClock.now())?;
+            let body =
+                json!({ "name": name, "role": role, "grants": grants, "workgroup": workgroup, "expires": expires });
             let created = server.create_key(&body).await?;
             let text = |name: &str| created[name].as_str().unwrap_or_default();
             print_created(text("key"), text("name"), text("id"))
@@ -131,7 +135,7 @@ impl CreateArgs {
             false => Grants::only(self.grants.iter().map(|name| name.parse()).collect::<Result<_>>()?)?,
         };
         let expires = self.expires.as_deref().map(|text| end(text, now)).transpose()?;
-        Ok(NewKey { name: self.name, role, grants, expires })
+        Ok(NewKey { name: self.name, role, grants, workgroup: self.workgroup, expires })
     }
 }
 
@@ -164,6 +168,7 @@ fn line(key: &ApiKey, now: DateTime<Utc>) -> Value {
         "name": key.name,
         "role": key.role,
         "grants": key.grants,
+        "workgroup": key.workgroup,
         "state": key.state(now),
         "created": key.created,
         "expires": key.expires,
@@ -174,7 +179,7 @@ fn line(key: &ApiKey, now: DateTime<Utc>) -> Value {
 fn print_list(keys: impl Iterator<Item = Value>) -> Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    table.set_header(["id", "name", "role", "state", "sees", "created", "expires", "last used"]);
+    table.set_header(["id", "name", "role", "state", "sees", "workgroup", "created", "expires", "last used"]);
     for key in keys {
         let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
         let time = |name: &str, none: &str| {
@@ -189,6 +194,7 @@ fn print_list(keys: impl Iterator<Item = Value>) -> Result<()> {
             text("role"),
             text("state"),
             grants.map_or_else(|| "everything".to_owned(), |grants| grants.join(", ")),
+            text("workgroup"),
             time("created", ""),
             time("expires", "never"),
             time("last_used", "never"),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use lakebed_access::{Access, Grants, NewKey, Principal, Role};
+use lakebed_access::{Access, DEFAULT_WORKGROUP, Grants, NewKey, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState};
 use lakebed_catalog::CrawlRequest;
 use lakebed_query::QueryService;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assembly::{Lake, LakeOptions},
-    duties::{Duties, metrics_recorder},
+    duties::{self, Duties, metrics_recorder},
     http::{HttpServer, Tls},
     logging::Logging,
     progress,
@@ -101,6 +101,7 @@ pub(super) async fn serve(
     ready.store(true, Ordering::Release);
     tracing::info!(url, "serving");
     let duties = tokio::spawn(Duties { query: lake.query.clone(), tls, prometheus }.run());
+    let watch = tokio::spawn(duties::watch_memory(lake.query.clone()));
     started(&url);
     signal.await;
     ready.store(false, Ordering::Release);
@@ -109,6 +110,8 @@ pub(super) async fn serve(
     reloads.abort();
     lake.query.access().drain(server.shutdown_grace).await;
     lake.query.written_down(LAST_ANSWERS).await;
+    watch.abort();
+    duties::save_usage(&lake.query).await;
     stop.cancel();
     if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
         tracing::warn!("connections were still open at the end");
@@ -159,7 +162,13 @@ async fn close_to_strangers(server: &ServerSettings, access: &Access) -> Result<
         tracing::warn!(address = %server.http, "INSECURE: everyone who reaches this address may query every table");
         return Ok(());
     }
-    let first = NewKey { name: FIRST_KEY.to_owned(), role: Role::Admin, grants: Grants::everything(), expires: None };
+    let first = NewKey {
+        name: FIRST_KEY.to_owned(),
+        role: Role::Admin,
+        grants: Grants::everything(),
+        workgroup: DEFAULT_WORKGROUP.to_owned(),
+        expires: None,
+    };
     let (key, text) = keys.create(&Principal::local(), first).await?;
     writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Error::internal("stdout cannot be written").with_source(error))?;

@@ -134,7 +134,7 @@ async fn run_here(lake: &Lake, sql: &str, args: &SqlArgs, format: Option<Format>
     if args.estimate {
         return print_estimate(&lake.query.estimate(&prepared).await?);
     }
-    let admitted = lake.query.access().admit(&who, &AdmitOptions::default()).await?;
+    let admitted = lake.query.admit(&who, &prepared, &AdmitOptions::default()).await?;
     let running = lake.query.run(admitted, prepared).await?;
     match format {
         Some(format) => encode(running, format, args.output.as_deref()).await,

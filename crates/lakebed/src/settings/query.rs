@@ -15,7 +15,18 @@ pub(super) const KEYS: &[Key] = &[
         default: "",
         about: "Memory of all queries together (default: 60 % of the machine's or the container's).",
     },
-    Key { name: "query.memory_per_query", default: "", about: "Memory of one query (default: all of `query.memory`)." },
+    Key {
+        name: "query.memory_per_query",
+        default: "",
+        about: "Memory of one query, where its workgroup says nothing else (default: a quarter of `query.memory`, and at \
+                least 512 MiB where there is so much).",
+    },
+    Key {
+        name: "query.resident_memory",
+        default: "",
+        about: "Memory of the process above which its largest query is ended and nothing new begins (default: 90 % of the \
+                machine's or the container's).",
+    },
     Key { name: "query.spill", default: "20GiB", about: "Disk for the spill files of all queries." },
     Key { name: "query.batch_rows", default: "16384", about: "Rows of a batch at most; fewer where rows are wide." },
     Key {
@@ -42,6 +53,10 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "query.planning_time", default: "10s", about: "Time to plan one query." },
 ];
 
+/// Share of the machine's memory above which the process must give some back.
+const RESIDENT_SHARE: f64 = 0.9;
+/// A quarter of a small server's memory would be too little for queries that fit into all of it.
+const LEAST_PER_QUERY_BYTES: u64 = 512 << 20;
 /// Share of the machine's memory that queries may reserve: the rest is for what the engine does not count.
 const MEMORY_SHARE: f64 = 0.6;
 /// Share of the machine's memory for decoded columns.
@@ -76,7 +91,11 @@ pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Loca
     };
     let memory_per_query_bytes = match values.text("query.memory_per_query") {
         Some(_) => values.bytes("query.memory_per_query")?,
-        None => memory_bytes,
+        None => (memory_bytes / 4).max(LEAST_PER_QUERY_BYTES).min(memory_bytes),
+    };
+    let resident_memory_bytes = match values.text("query.resident_memory") {
+        Some(_) => values.bytes("query.resident_memory")?,
+        None => (available_memory_bytes() as f64 * RESIDENT_SHARE) as u64,
     };
     let threads = match values.text("query.threads") {
         Some(_) => values.parse("query.threads", "a number")?,
@@ -85,6 +104,7 @@ pub(crate) fn query_settings(values: &Values, data_dir: &Path, lake: Option<Loca
     Ok(QuerySettings {
         memory_bytes,
         memory_per_query_bytes,
+        resident_memory_bytes: Some(resident_memory_bytes),
         spill_dir: data_dir.join("spill"),
         spill_bytes: values.bytes("query.spill")?,
         spool_dir: Some(data_dir.join("results")),

@@ -14,6 +14,7 @@ use crate::history::QueryRecord;
 pub(super) struct Record {
     pub(super) id: QueryId,
     principal: String,
+    workgroup: String,
     source: Cow<'static, str>,
     database: DatabaseName,
     sql: String,
@@ -51,6 +52,7 @@ impl Record {
         Self {
             id: record.id,
             principal: record.principal.clone(),
+            workgroup: record.workgroup.clone(),
             source: record.source.clone(),
             database: record.database.clone(),
             sql: record.sql.clone(),
@@ -87,6 +89,8 @@ impl Record {
         QueryRecord {
             id: self.id,
             principal: self.principal,
+            workgroup: self.workgroup,
+            queue_position: None,
             source: self.source,
             database: self.database,
             sql: self.sql,

@@ -21,6 +21,8 @@ fn record(state: QueryState) -> QueryRecord {
     QueryRecord {
         id: QueryId::random(),
         principal: "ann".into(),
+        workgroup: "default".to_owned(),
+        queue_position: None,
         source: "rest".into(),
         database: DatabaseName::default_database(),
         sql: "SELECT n FROM t".into(),

@@ -23,7 +23,8 @@ use crate::{
 const SYSTEM: &str = "system";
 const INFORMATION_SCHEMA: &str = "information_schema";
 
-const SYSTEM_TABLES: &[&str] = &["queries", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
+const SYSTEM_TABLES: &[&str] =
+    &["queries", "running", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
 const INFORMATION_SCHEMA_TABLES: &[&str] = &["schemata", "tables", "columns", "views"];
 
 /// Whether the server keeps this database's name for itself.
@@ -42,6 +43,7 @@ async fn rows(engine: &Engine, who: &Principal, name: &TableName) -> Result<Reco
     let seen = engine.catalog.seen_by(who);
     match (name.database().as_str(), name.table()) {
         (SYSTEM, "queries") => queries::queries(engine, who),
+        (SYSTEM, "running") => queries::running(engine, who),
         (SYSTEM, "tables") => files::tables(seen).await,
         (SYSTEM, "partitions") => files::partitions(seen).await,
         (SYSTEM, "files") => files::files(seen).await,

@@ -1,4 +1,4 @@
-//! `system.queries`: the history.
+//! `system.queries`: the history. `system.running`: what of it waits and runs.
 
 use arrow::array::RecordBatch;
 use lakebed_access::Principal;
@@ -13,6 +13,7 @@ pub(super) fn queries(engine: &Engine, who: &Principal) -> Result<RecordBatch> {
     Columns::default()
         .text("id", all().map(|r| r.id.to_string()))
         .text("principal", all().map(|r| r.principal.clone()))
+        .text("workgroup", all().map(|r| r.workgroup.clone()))
         .text("source", all().map(|r| r.source.to_string()))
         .text("database", all().map(|r| r.database.to_string()))
         .text("state", all().map(|r| state_name(r.state).to_owned()))
@@ -40,6 +41,29 @@ pub(super) fn queries(engine: &Engine, who: &Principal) -> Result<RecordBatch> {
         .number("price_usd", all().map(|r| r.statistics.price_usd))
         .text("error_code", all().map(|r| r.error.as_ref().map(|(kind, _)| ErrorKind::code(*kind).to_owned())))
         .text("error", all().map(|r| r.error.as_ref().map(|(_, message)| message.clone())))
+        .finish()
+}
+
+/// The statement that asks is not among them: it is being prepared.
+pub(super) fn running(engine: &Engine, who: &Principal) -> Result<RecordBatch> {
+    let records = engine.history.under_way(who);
+    let all = || records.iter();
+    let count = |of: fn(&QueryRecord) -> u64| records.iter().map(of);
+    Columns::default()
+        .text("id", all().map(|r| r.id.to_string()))
+        .text("workgroup", all().map(|r| r.workgroup.clone()))
+        .text("principal", all().map(|r| r.principal.clone()))
+        .text("source", all().map(|r| r.source.to_string()))
+        .text("state", all().map(|r| state_name(r.state).to_owned()))
+        .count("queue_position", all().map(|r| r.queue_position.map(|position| position as u64)))
+        .time("submitted", all().map(|r| r.submitted))
+        .number("queue_ms", all().map(|r| r.statistics.queue_ms))
+        .number("execution_ms", all().map(|r| r.statistics.execution_ms))
+        .count("bytes_scanned", count(|r| r.statistics.bytes_scanned))
+        .count("rows_returned", count(|r| r.statistics.rows_returned))
+        .count("spilled_bytes", count(|r| r.statistics.spilled_bytes))
+        .count("peak_memory_bytes", count(|r| r.statistics.peak_memory_bytes))
+        .text("sql", all().map(|r| r.sql.clone()))
         .finish()
 }
 

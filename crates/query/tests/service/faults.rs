@@ -86,6 +86,7 @@ impl World {
         let settings = QuerySettings {
             memory_bytes: 256 << 20,
             memory_per_query_bytes: 256 << 20,
+            resident_memory_bytes: None,
             spill_dir: dir.path().join("spill"),
             spill_bytes: 1 << 30,
             spool_dir: None,
@@ -94,7 +95,7 @@ impl World {
             result_cache_bytes: 4 << 20,
             threads: 2,
             // Batches of the usual size let columns be kept.
-            batch_rows: if seed % 2 == 0 { 16_384 } else { 512 },
+            batch_rows: if seed.is_multiple_of(2) { 16_384 } else { 512 },
             metadata_cache_bytes: 1 << 20,
             column_cache_bytes: 1 << 20,
             price_per_tib_usd: 5.0,

@@ -84,6 +84,7 @@ impl Lake {
         let settings = QuerySettings {
             memory_bytes: setup.memory_bytes,
             memory_per_query_bytes: setup.memory_bytes,
+            resident_memory_bytes: Some(1 << 40),
             spill_dir: dir.path().join("spill"),
             spill_bytes: 1 << 30,
             spool_dir: Some(dir.path().join("spool")),
@@ -112,7 +113,7 @@ impl Lake {
     }
 
     pub async fn admit_for(&self, timeout: Duration) -> Admitted {
-        let options = AdmitOptions { timeout: Some(timeout), background: false };
+        let options = AdmitOptions { timeout: Some(timeout), ..AdmitOptions::default() };
         self.service.access().admit(&self.who, &options).await.unwrap()
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use lakebed_access::{AdmitOptions, Limits};
+use lakebed_access::{AdmitOptions, DEFAULT_WORKGROUP, Limits};
 use lakebed_catalog::Freshness;
 use lakebed_query::{CachePolicy, Parameters, QueryOptions};
 use lakebed_types::{ErrorKind, Result, ResultCacheUse};
@@ -339,10 +339,22 @@ async fn who_may_not_see_a_table_gets_no_kept_answer_of_it() {
     let sql = "SELECT count(*) FROM trips";
     assert_eq!((used(&lake, sql).await, used(&lake, sql).await), (ResultCacheUse::Miss, ResultCacheUse::Hit));
     let keys = lake.service.access().keys();
-    let admin = NewKey { name: "root".into(), role: Role::Admin, grants: Grants::everything(), expires: None };
+    let admin = NewKey {
+        name: "root".into(),
+        role: Role::Admin,
+        grants: Grants::everything(),
+        workgroup: DEFAULT_WORKGROUP.into(),
+        expires: None,
+    };
     keys.create(&Principal::local(), admin).await.unwrap();
     let only_zones = Grants::only(vec!["default.zones".parse().unwrap()]).unwrap();
-    let reader = NewKey { name: "reader".into(), role: Role::Read, grants: only_zones, expires: None };
+    let reader = NewKey {
+        name: "reader".into(),
+        role: Role::Read,
+        grants: only_zones,
+        workgroup: DEFAULT_WORKGROUP.into(),
+        expires: None,
+    };
     let (_, text) = keys.create(&Principal::local(), reader).await.unwrap();
     let reader = lake.service.access().authenticate(Some(&format!("Bearer {text}")), None).await.unwrap();
     let error = lake.service.prepare(&reader, sql, &options()).await.unwrap_err();
