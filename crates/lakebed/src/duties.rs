@@ -69,7 +69,7 @@ pub(crate) async fn watch_memory(query: QueryService) {
     loop {
         period.tick().await;
         if let Some(resident_bytes) = resident_memory_bytes() {
-            query.watch_memory(resident_bytes);
+            query.watch_memory(resident_bytes).await;
         }
     }
 }

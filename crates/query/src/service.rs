@@ -279,10 +279,10 @@ impl QueryService {
         }
     }
 
-    /// Holds the memory that the process has against its limit, and ends the largest query where it is over. Called by the
-    /// server's duty loop, several times a second. The query that was ended.
-    pub fn watch_memory(&self, resident_bytes: u64) -> Option<QueryId> {
-        self.engine.watchdog.look(&self.engine, resident_bytes)
+    /// Holds the memory that the process has against its limit. Where it is over, kept columns are dropped, and if that is
+    /// not enough the largest query is ended. Called by a server several times a second. The query that was ended.
+    pub async fn watch_memory(&self, resident_bytes: u64) -> Option<QueryId> {
+        self.engine.watchdog.look(&self.engine, resident_bytes).await
     }
 
     /// Bytes that all queries have reserved now.

@@ -1,5 +1,5 @@
-//! What the engine does not count, seen from outside: while the process has more memory than it should, its largest query
-//! is ended and nothing new begins.
+//! What the engine does not count, seen from outside: while the process has more memory than it should, kept columns are
+//! dropped, then its largest query is ended, and nothing new begins.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::{history::Candidate, service::Engine};
 
-/// The allocator hands memory back a while after it was freed; only then it is known whether one query was enough.
+/// The allocator hands memory back a while after it was freed; only then it is known whether that was enough.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Ends queries while the process has too much memory.
@@ -16,8 +16,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Watchdog {
     /// In bytes.
     limit: Option<u64>,
-    /// What was ended last, and when.
-    last: Mutex<Option<(QueryId, Instant)>>,
+    /// When memory was freed last, and the query that was ended for it, if one was.
+    last: Mutex<Option<(Instant, Option<QueryId>)>>,
 }
 
 impl Watchdog {
@@ -26,22 +26,28 @@ impl Watchdog {
     }
 
     /// Looks at the memory that the process has; the query that was ended for it.
-    pub(crate) fn look(&self, engine: &Engine, resident: u64) -> Option<QueryId> {
+    pub(crate) async fn look(&self, engine: &Engine, resident: u64) -> Option<QueryId> {
         metrics::gauge!("lakebed_resident_memory_bytes").set(resident as f64);
         let limit = self.limit?;
         engine.access.set_starved(resident > limit);
         if resident <= limit || !self.is_due(engine) {
             return None;
         }
+        let dropped = engine.caches.drop_columns().await;
+        if dropped > 0 {
+            tracing::warn!(bytes = dropped, "dropping the kept columns: the process has too much memory");
+            *self.last.lock() = Some((engine.clock.instant(), None));
+            return None;
+        }
         let largest = engine.history.candidates().into_iter().max_by_key(|candidate| candidate.memory_bytes)?;
-        *self.last.lock() = Some((largest.id, engine.clock.instant()));
+        *self.last.lock() = Some((engine.clock.instant(), Some(largest.id)));
         Some(end(&largest, resident, limit))
     }
 
-    /// One after the other: the last one has ended, and its memory had time to come back.
+    /// One after the other: the last query has ended, and the memory had time to come back.
     fn is_due(&self, engine: &Engine) -> bool {
-        let Some((id, at)) = *self.last.lock() else { return true };
-        engine.history.has_ended(id) && engine.clock.instant().saturating_duration_since(at) >= PAUSE
+        let Some((at, query)) = *self.last.lock() else { return true };
+        query.is_none_or(|id| engine.history.has_ended(id)) && engine.clock.instant().saturating_duration_since(at) >= PAUSE
     }
 }
 

@@ -101,6 +101,14 @@ impl ReadCaches {
         }
     }
 
+    /// Drops the decoded columns, for a process that is short of memory; how many bytes that were.
+    pub async fn drop_columns(&self) -> u64 {
+        match &self.columns {
+            Some(columns) => columns.clear().await,
+            None => 0,
+        }
+    }
+
     /// Decoded columns, where they are kept.
     pub(crate) fn columns(&self) -> Option<&ColumnCache> {
         self.columns.as_ref()

@@ -53,9 +53,3 @@ async fn the_viewers_work_offline() {
     assert!(answer.header("cache-control").contains("immutable"));
     assert!(answer.body.len() > 500_000);
 }
-
-#[test]
-fn dump_for_now() {
-    let text = serde_json::to_string_pretty(&lakebed_api_rest::openapi()).unwrap() + "\n";
-    std::fs::write("/tmp/groups-openapi.json", text).unwrap();
-}

@@ -101,6 +101,15 @@ impl ColumnCache {
         self.chunks.insert(ChunkKey { file: Arc::clone(file), group, column }, Arc::clone(chunk)).await;
     }
 
+    /// Drops all that is kept; how many bytes that were.
+    pub(crate) async fn clear(&self) -> u64 {
+        self.settle().await;
+        let bytes = self.chunks.weighted_size();
+        self.chunks.invalidate_all();
+        self.settle().await;
+        bytes
+    }
+
     /// Holds the bound again.
     pub(crate) async fn settle(&self) {
         self.chunks.run_pending_tasks().await;
@@ -165,6 +174,9 @@ mod tests {
         assert!(!held.is_empty() && held.len() < 13, "{held:?}");
         assert!(cache.get(&file("a"), held[0], 0, &DataType::Int64).await.is_some());
         assert!(cache.get(&file("a"), held[0], 0, &DataType::Int32).await.is_none());
+        assert!(cache.clear().await > 0);
+        assert!(!cache.holds(&file("a"), held[0], 0));
+        assert_eq!(cache.clear().await, 0);
         assert!(ColumnCache::new(0).is_none());
     }
 
