@@ -78,7 +78,7 @@ impl Access {
         let issuer = inner.issuer.read().clone();
         let authorization = authorization.ok_or_else(no_key)?;
         let identified = match (issuer, presented_token(authorization)) {
-            (Some(issuer), Some(token)) => issuer.identify(&token, address).await,
+            (Some(issuer), Some(token)) => issuer.identify(&token, address, self.workgroups()).await,
             _ => inner.keys.identify(authorization, address).map_err(Rejection::from),
         };
         match identified {

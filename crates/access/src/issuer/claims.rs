@@ -86,6 +86,12 @@ impl Claims {
         Ok(Rights { role, grants: grants.ok_or_else(|| denied("the token's claims grant nothing here"))? })
     }
 
+    /// The workgroup that it names, if there is one of that name.
+    pub(super) fn workgroup(&self, settings: &IssuerSettings, is_there: impl Fn(&str) -> bool) -> Option<&str> {
+        let names = words(self.find(settings.workgroup_claim.as_deref()?)?);
+        names.into_iter().find(|name| is_there(name))
+    }
+
     fn role(&self, rules: &RoleRules) -> Option<Role> {
         let values = rules.claim.as_deref().and_then(|claim| self.find(claim)).map(words).unwrap_or_default();
         let has = |wanted: &[String]| wanted.iter().any(|value| values.contains(&value.as_str()));

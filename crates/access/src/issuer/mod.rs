@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use algorithm::TokenAlgorithm;
 pub use settings::{IssuerSettings, KeySource, RoleRules};
 
-use crate::{Principal, audit, logins::Refusal};
+use crate::{Principal, Workgroups, audit, logins::Refusal};
 pub(crate) use claims::Rights;
 use key_cache::KeyCache;
 use token::Token;
@@ -83,7 +83,12 @@ impl Issuer {
     }
 
     /// The principal that a token stands for.
-    pub(crate) async fn identify(&self, text: &str, address: Option<IpAddr>) -> Result<Principal, Rejection> {
+    pub(crate) async fn identify(
+        &self,
+        text: &str,
+        address: Option<IpAddr>,
+        workgroups: &Workgroups,
+    ) -> Result<Principal, Rejection> {
         let token = Token::parse(text)?;
         if !self.settings.algorithms.contains(&token.algorithm) {
             return Err(Refusal::TokenAlgorithm.into());
@@ -97,7 +102,10 @@ impl Issuer {
         claims.check(&self.settings, now)?;
         let name = claims.principal_name(&self.settings)?;
         let rights = claims.rights(&self.settings).map_err(Rejection::Failed)?;
-        let principal = Principal::of_token(name, rights, self.session.clone());
+        let mut principal = Principal::of_token(name, rights, self.session.clone());
+        if let Some(workgroup) = claims.workgroup(&self.settings, |name| workgroups.get(name).is_ok()) {
+            principal = principal.in_workgroup(workgroup);
+        }
         if self.is_login(principal.name(), now.timestamp_micros()) {
             audit::token_login(&principal, &self.settings.issuer, address);
         }

@@ -27,6 +27,8 @@ pub struct IssuerSettings {
     pub roles: RoleRules,
     /// The claim that lists grants; None: tokens see everything.
     pub grants_claim: Option<String>,
+    /// The claim that names the workgroup, the first that there is of several; None, or none that there is: `default`.
+    pub workgroup_claim: Option<String>,
 }
 
 /// Which role a token has: the highest whose values its claim has one of.

@@ -14,7 +14,7 @@ use ring::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Access, AdmitOptions, Limits, Role};
+use crate::{Access, AdmitOptions, DEFAULT_WORKGROUP, GroupLimits, Limits, Role};
 
 const ISSUER: &str = "https://issuer.example";
 
@@ -133,6 +133,7 @@ fn settings() -> IssuerSettings {
             default: None,
         },
         grants_claim: None,
+        workgroup_claim: None,
     }
 }
 
@@ -270,6 +271,19 @@ async fn claims_give_roles_and_grants_or_nothing() {
     ] {
         let error = server.ask_with(nothing.clone()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_names_the_workgroup() {
+    let server = Server::with(IssuerSettings { workgroup_claim: Some("groups".to_owned()), ..settings() });
+    server.access.workgroups().put(&Principal::local(), "writers", GroupLimits::default()).await.unwrap();
+    for (groups, workgroup) in [
+        (json!(["readers", "writers"]), "writers"),
+        (json!("readers writers"), "writers"),
+        (json!(["readers", "strangers"]), DEFAULT_WORKGROUP),
+    ] {
+        assert_eq!(server.ask_with(json!({ "groups": groups })).await.unwrap().workgroup(), workgroup);
     }
 }
 

@@ -48,6 +48,11 @@ pub(super) const KEYS: &[Key] = &[
         default: "",
         about: "Claim that lists the databases and tables a token may see, or `*` (default: tokens see everything).",
     },
+    Key {
+        name: "oidc.workgroup_claim",
+        default: "",
+        about: "Claim that names the workgroup, of several the first that there is; a token without one is in `default`.",
+    },
 ];
 
 /// The longest difference of clocks that makes sense.
@@ -96,6 +101,7 @@ fn issuer_settings(values: &Values, issuer: &str) -> Result<IssuerSettings> {
         name_claim: values.text("oidc.name_claim").unwrap_or("sub").to_owned(),
         roles: role_rules(values)?,
         grants_claim: values.text("oidc.grants_claim").map(str::to_owned),
+        workgroup_claim: values.text("oidc.workgroup_claim").map(str::to_owned),
     })
 }
 
