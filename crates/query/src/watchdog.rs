@@ -47,7 +47,8 @@ impl Watchdog {
     /// One after the other: the last query has ended, and the memory had time to come back.
     fn is_due(&self, engine: &Engine) -> bool {
         let Some((at, query)) = *self.last.lock() else { return true };
-        query.is_none_or(|id| engine.history.has_ended(id)) && engine.clock.instant().saturating_duration_since(at) >= PAUSE
+        query.is_none_or(|id| engine.history.has_ended(id))
+            && engine.clock.instant().saturating_duration_since(at) >= PAUSE
     }
 }
 
