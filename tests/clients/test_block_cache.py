@@ -87,7 +87,8 @@ def test_text_files_too(s3, serve):
 
 
 def test_switched_off(tpch_bucket, s3, serve):
-    server = serve(tpch_bucket, environment=s3.environment() | NO_ANSWERS | {"LAKEBED_STORAGE_CACHE": "0"})
+    none = {"LAKEBED_STORAGE_CACHE": "0", "LAKEBED_QUERY_COLUMN_CACHE": "0"}
+    server = serve(tpch_bucket, environment=s3.environment() | NO_ANSWERS | none)
     for _ in range(2):
         _, statistics = run(server, QUERIES[6])
         assert statistics["bytes_cached"] == 0 and statistics["bytes_fetched"] > 0
