@@ -61,7 +61,11 @@ impl Catalog {
 
     async fn survey_declared(&self, request: &CreateTable) -> Result<(Location, Survey)> {
         let may_be_empty = request.schema.is_some() && request.kind.is_some();
-        let (location, listing) = match survey::list_written(&self.inner, &request.location, &|_| {}).await {
+        let listed = match &request.written {
+            Some(objects) => Ok((request.location.clone(), Listing::of(objects.clone()))),
+            None => survey::list_written(&self.inner, &request.location, &|_| {}).await,
+        };
+        let (location, listing) = match listed {
             Ok(found) => found,
             Err(error) if may_be_empty && error.kind() == ErrorKind::ObjectNotFound => {
                 (request.location.clone(), Listing::default())

@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use lakebed_storage::Location;
 use lakebed_tables::{DataFile, FileKind, Snapshot, SnapshotParts};
 use lakebed_types::{Error, ErrorKind, Result, TableName};
+use object_store::ObjectMeta;
 use parking_lot::Mutex;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     settled::Settled,
     store::{
         objects,
-        tables::{self, FilesRecord},
+        tables::{self, FilesRecord, TableState},
     },
     survey::{self, Listing},
 };
@@ -127,27 +128,54 @@ pub(crate) async fn look(catalog: &Catalog, name: &TableName, loaded: Arc<Loaded
     if loaded.listed.lock().fingerprint.as_ref() == Some(&fingerprint) {
         return unchanged(inner, name, loaded, at, fingerprint).await;
     }
-    let mut survey = survey::inspect_new(inner, &files.location, listing, true, &|_| {}).await?;
-    survey.refused.retain(|refused| !refused.hidden && files.accepts(&refused.path));
-    let settled = Settled::new(
-        files.clone(),
-        &survey.found.iter().collect::<Vec<_>>(),
-        &survey.refused.iter().collect::<Vec<_>>(),
-        &HashMap::new(),
-    );
+    let settled = settle(inner, files, listing).await?;
     let changed = settled.differs_from(files);
     if !changed && settled.warnings == loaded.warnings {
         return unchanged(inner, name, loaded, at, fingerprint).await;
     }
+    let next = replace(catalog, name, loaded.id, &settled.state(changed, at)).await?;
+    *next.listed.lock() = Listed { at: Some(at), fingerprint: Some(fingerprint) };
+    Ok(next)
+}
+
+/// The table with one file more, which was just written. The location is not listed: what its last look has found stays.
+pub(crate) async fn add(
+    catalog: &Catalog,
+    name: &TableName,
+    loaded: Arc<Loaded>,
+    file: &ObjectMeta,
+) -> Result<Arc<Loaded>> {
+    let (inner, files) = (&catalog.inner, &loaded.files);
+    let known = loaded.snapshot.files();
+    let objects = known.iter().map(|known| known.meta.clone()).chain([file.clone()]).collect();
+    let settled = settle(inner, files, Listing::of(objects)).await?;
+    if settled.file_count <= known.len() as u64 {
+        let reason = settled.warnings.last().map_or("its columns differ", String::as_str);
+        let message = format!("file `{}` does not fit into table `{name}`: {reason}", file.location);
+        return Err(Error::new(ErrorKind::SchemaConflict, message));
+    }
+    let listed = loaded.last_listed().unwrap_or_else(|| inner.clock.now());
+    replace(catalog, name, loaded.id, &settled.state(true, listed)).await
+}
+
+/// What the objects of a listing are for the table; those that are new are looked into.
+async fn settle(inner: &Inner, files: &FilesRecord, listing: Listing) -> Result<Settled> {
+    let mut survey = survey::inspect_new(inner, &files.location, listing, true, &|_| {}).await?;
+    survey.refused.retain(|refused| !refused.hidden && files.accepts(&refused.path));
+    let found: Vec<_> = survey.found.iter().collect();
+    let refused: Vec<_> = survey.refused.iter().collect();
+    Ok(Settled::new(files.clone(), &found, &refused, &HashMap::new()))
+}
+
+async fn replace(catalog: &Catalog, name: &TableName, id: i64, state: &TableState<'_>) -> Result<Arc<Loaded>> {
+    let inner = &catalog.inner;
     let mut write = inner.store.write().await?;
-    if !tables::replace(write.connection(), loaded.id, &settled.state(changed, at)).await? {
+    if !tables::replace(write.connection(), id, state).await? {
         return Err(Error::new(ErrorKind::TableNotFound, format!("table `{name}` has just been dropped")));
     }
     write.commit().await?;
     inner.slots.described_anew(name);
-    let loaded = load(catalog, name).await?;
-    *loaded.listed.lock() = Listed { at: Some(at), fingerprint: Some(fingerprint) };
-    Ok(loaded)
+    load(catalog, name).await
 }
 
 /// The table's candidates. A folder or file that is gone has none: that is a state of the data, as long as what it lay in

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use lakebed_storage::Location;
 use lakebed_tables::{FileKind, TextOptions};
 use lakebed_types::{DatabaseName, TableName};
+use object_store::ObjectMeta;
 
 use crate::Freshness;
 
@@ -95,6 +96,8 @@ pub struct CreateTable {
     pub schema: Option<SchemaRef>,
     /// Names of the partition columns in path order; None = those found in the paths.
     pub partition_columns: Option<Vec<String>>,
+    /// The files, where the caller has just written them: the location is not listed. None = those that are found there.
+    pub written: Option<Vec<ObjectMeta>>,
     /// What the files must hold; None = what most of them hold.
     pub kind: Option<FileKind>,
     /// How to read text files; None = as found in each file.

@@ -8,6 +8,7 @@ use std::{
 use arrow::datatypes::DataType;
 use lakebed_tables::Snapshot;
 use lakebed_types::{ErrorKind, Result, TableName};
+use object_store::ObjectMeta;
 use parking_lot::Mutex;
 
 use crate::{
@@ -102,11 +103,15 @@ impl Slot {
     }
 }
 
-/// Whether to look whatever the policy says.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
+/// Where a newer state comes from.
+#[derive(Clone, Copy)]
+enum Look<'a> {
+    /// The location, if the policy says so.
     IfDue,
+    /// The location, whatever the policy says.
     Now,
+    /// What is known, and one file more.
+    Added(&'a ObjectMeta),
 }
 
 impl Catalog {
@@ -136,7 +141,17 @@ impl Catalog {
         self.look(name, &slot, Look::Now).await
     }
 
-    async fn look(&self, name: &TableName, slot: &Slot, when: Look) -> Result<Arc<Snapshot>> {
+    /// Adds a file that was just written below the table's location, without looking at the location. The snapshot that
+    /// comes back holds it.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::snapshot`], and `schema_conflict` where the file does not fit.
+    pub async fn add_file(&self, name: &TableName, file: &ObjectMeta) -> Result<Arc<Snapshot>> {
+        let slot = self.inner.slots.slot(name);
+        self.look(name, &slot, Look::Added(file)).await
+    }
+
+    async fn look(&self, name: &TableName, slot: &Slot, look: Look<'_>) -> Result<Arc<Snapshot>> {
         let _turn = slot.turn.lock().await;
         let result = async {
             let (generation, loaded) = slot.get();
@@ -145,10 +160,11 @@ impl Catalog {
                 None => look::load(self, name).await?,
             };
             slot.put(generation, &loaded);
-            if when == Look::IfDue && !self.is_due(&loaded) {
-                return Ok(Arc::clone(&loaded.snapshot));
-            }
-            let loaded = look::look(self, name, loaded).await?;
+            let loaded = match look {
+                Look::IfDue if !self.is_due(&loaded) => return Ok(Arc::clone(&loaded.snapshot)),
+                Look::IfDue | Look::Now => look::look(self, name, loaded).await?,
+                Look::Added(file) => look::add(self, name, loaded, file).await?,
+            };
             slot.put(generation, &loaded);
             Ok(Arc::clone(&loaded.snapshot))
         };

@@ -35,6 +35,15 @@ pub(crate) struct Listing {
     pub(crate) unreadable: Vec<Error>,
 }
 
+impl Listing {
+    /// Objects that are known without asking the store.
+    pub(crate) fn of(mut objects: Vec<ObjectMeta>) -> Self {
+        objects.sort_by(|left, right| left.location.cmp(&right.location));
+        let listed = objects.len() as u64;
+        Self { objects, listed, ..Self::default() }
+    }
+}
+
 /// A path that is no data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {

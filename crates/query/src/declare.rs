@@ -74,6 +74,7 @@ fn external_table(preparation: &Preparation<'_>, table: sql::CreateExternalTable
         location,
         schema: declared_schema(&table.columns)?,
         partition_columns: (!partitions.is_empty()).then_some(partitions),
+        written: None,
         kind,
         text: text_options(&table.options)?,
         freshness: None,

@@ -71,6 +71,7 @@ async fn new_table(
         location: folder,
         schema: None,
         partition_columns: None,
+        written: None,
         kind: Some(FileKind::Parquet),
         text: None,
         freshness: Some(Freshness::Manual),
@@ -78,7 +79,12 @@ async fn new_table(
         if_not_exists: false,
         or_replace,
     };
-    match engine.catalog.create_external_table(request).await {
+    // The store need not list what was just written.
+    let created = async {
+        let file = engine.catalog.storage().head(&file).await?;
+        engine.catalog.create_external_table(CreateTable { written: Some(vec![file]), ..request }).await
+    };
+    match created.await {
         Ok(_) => Ok(written),
         Err(error) => {
             remove(engine, &file).await;
@@ -90,7 +96,11 @@ async fn new_table(
 async fn append(engine: &Engine, rows: Rows, name: &TableName, folder: &Location, id: QueryId) -> Result<u64> {
     let file = folder.child(&format!("part-{id}.parquet"))?;
     let written = parquet(engine, rows, &file).await?;
-    match engine.catalog.refresh(name).await {
+    let added = async {
+        let file = engine.catalog.storage().head(&file).await?;
+        engine.catalog.add_file(name, &file).await
+    };
+    match added.await {
         Ok(_) => Ok(written),
         Err(error) => {
             remove(engine, &file).await;

@@ -181,9 +181,8 @@ impl ObjectStore for FaultyStore {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let fault = self.draw(ON_WRITES, ("put", path.as_ref()));
         self.meet(fault).await?;
-        let done = self.inner.put_opts(path, payload, options).await;
-        // Whoever writes here sees what it wrote: only changes by others are late.
         self.remember_listing().await;
+        let done = self.inner.put_opts(path, payload, options).await;
         match fault {
             Some(Fault::AnswerLost) => Err(failed("no answer within the time limit")),
             _ => done,
@@ -193,6 +192,7 @@ impl ObjectStore for FaultyStore {
     async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let fault = self.draw(ON_WRITES, ("multipart", path.as_ref()));
         self.meet(fault).await?;
+        self.remember_listing().await;
         self.inner.put_multipart_opts(path, options).await
     }
 

@@ -282,6 +282,7 @@ async fn create_table(
         location,
         schema: body.columns.map(declared_schema).transpose()?,
         partition_columns: body.partition_columns,
+        written: None,
         kind: None,
         text: None,
         freshness: None,

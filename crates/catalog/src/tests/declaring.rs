@@ -15,6 +15,7 @@ fn over(lake: &Lake, table: &str, relative: &str) -> CreateTable {
         location: lake.location(relative),
         schema: None,
         partition_columns: None,
+        written: None,
         kind: None,
         text: None,
         freshness: None,

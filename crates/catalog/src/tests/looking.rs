@@ -110,6 +110,28 @@ async fn policies_are_kept_and_followed() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_just_written_is_added_without_a_listing() {
+    let lake = Lake::new().await;
+    lake.parquet("t/1.parquet", &[("x", ints(&[1]))]);
+    lake.crawl().await;
+    lake.catalog.set_freshness(&name("t"), Freshness::Manual).await.unwrap();
+    lake.parquet("t/2.parquet", &[("x", ints(&[2]))]);
+    lake.parquet("t/3.parquet", &[("x", ints(&[3]))]);
+
+    let written = lake.catalog.storage().head(&lake.location("t/3.parquet")).await.unwrap();
+    let snapshot = lake.catalog.add_file(&name("t"), &written).await.unwrap();
+    let files: Vec<_> = snapshot.files().iter().filter_map(|file| file.meta.location.filename()).collect();
+    assert_eq!(files, ["1.parquet", "3.parquet"], "nobody has looked at the folder");
+    assert_eq!(lake.catalog.refresh(&name("t")).await.unwrap().rows(), Some(3));
+
+    lake.parquet("t/4.parquet", &[("x", texts(&["four"]))]);
+    let other = lake.catalog.storage().head(&lake.location("t/4.parquet")).await.unwrap();
+    let error = lake.catalog.add_file(&name("t"), &other).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaConflict, "{error}");
+    assert_eq!(lake.catalog.snapshot(&name("t")).await.unwrap().rows(), Some(3), "the table is as it was");
+}
+
+#[tokio::test]
 async fn a_folder_that_is_gone_is_a_table_without_files() {
     let lake = Lake::new().await;
     lake.parquet("t/1.parquet", &[("x", ints(&[1]))]);

@@ -143,15 +143,22 @@ impl World {
         answered
     }
 
-    /// A table from a query is there as a whole or not at all.
-    async fn write_under_faults(&self, seed: u64, rows: &str) {
-        let written = self.ask("CREATE TABLE copied AS SELECT * FROM t", CachePolicy::Use).await;
+    /// A table from a query is there as a whole or not at all, and so are rows that are put into it.
+    async fn write_under_faults(&self, seed: u64, rows: u64) {
+        let created = self.ask("CREATE TABLE copied AS SELECT * FROM t", CachePolicy::Use).await;
+        let added = self.ask("INSERT INTO copied SELECT * FROM t WHERE n >= 7000", CachePolicy::Use).await;
         self.store.set_faults(0);
         let count = self.ask("SELECT count(*) FROM copied", CachePolicy::Bypass).await;
-        match (written, count) {
-            (Ok(_), Ok(count)) => assert_eq!(count, [[rows]], "seed {seed}"),
-            (Err(error), Err(missing)) => {
+        match (created, added, count) {
+            (Ok(_), Ok(_), Ok(count)) => assert_eq!(count, [[(rows + 1000).to_string()]], "seed {seed}"),
+            (Ok(_), Err(error), Ok(count)) => {
                 assert!(CLEAR.contains(&error.kind()), "seed {seed}: {:?} {error:?}", error.kind());
+                assert_eq!(count, [[rows.to_string()]], "seed {seed}");
+            }
+            (Err(error), Err(not_added), Err(missing)) => {
+                for error in [error, not_added].iter().filter(|error| error.kind() != ErrorKind::TableNotFound) {
+                    assert!(CLEAR.contains(&error.kind()), "seed {seed}: {:?} {error:?}", error.kind());
+                }
                 assert_eq!(missing.kind(), ErrorKind::TableNotFound, "seed {seed}");
             }
             other => panic!("seed {seed}: {other:?}"),
@@ -183,7 +190,7 @@ async fn run(seeds: std::ops::Range<u64>) {
             change(&world.store, step).await;
             answered += world.ask_under_faults(seed, &states[..step + 2]).await;
         }
-        world.write_under_faults(seed, "3500").await;
+        world.write_under_faults(seed, 3500).await;
         // Nothing that went wrong is left behind: neither half a block nor half an answer.
         for policy in [CachePolicy::Use, CachePolicy::Bypass] {
             for (number, sql) in QUESTIONS.iter().enumerate() {
