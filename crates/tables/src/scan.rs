@@ -102,7 +102,12 @@ fn parquet_source(session: &dyn Session, scan: &Scan<'_>, files: usize) -> Arc<d
     let source = ParquetSource::new(scan.snapshot.shape().table_schema().clone())
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::clone(&readers) as _);
-    let columns = (!filters_while_decoding).then_some(ColumnSource { readers, pruned_in_list });
+    let columns = scan.caches.columns().filter(|_| !filters_while_decoding).map(|columns| ColumnSource {
+        readers,
+        columns: columns.clone(),
+        scan: columns.next_scan(),
+        pruned_in_list,
+    });
     Arc::new(SnapshotSource::new(Arc::new(source), Arc::clone(scan.snapshot), columns))
 }
 

@@ -25,7 +25,7 @@ use lakebed_storage::Location;
 use super::{
     file::{FileExprs, OpenedFile},
     rows::{ColumnMorsel, Reading},
-    store::{ColumnCache, KEPT_ROWS},
+    store::{ColumnCache, KEPT_ROWS, ScanNumber},
 };
 use crate::{
     adapter::FileColumns,
@@ -38,6 +38,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnSource {
     pub(crate) readers: Arc<Readers>,
+    pub(crate) columns: ColumnCache,
+    pub(crate) scan: ScanNumber,
     /// Longer lists of values prune no row groups.
     pub(crate) pruned_in_list: usize,
 }
@@ -46,7 +48,6 @@ pub(crate) struct ColumnSource {
 #[derive(Debug)]
 pub(crate) struct ColumnScan {
     from: ColumnSource,
-    columns: ColumnCache,
     table: TableSchema,
     projection: ProjectionExprs,
     predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -64,11 +65,9 @@ impl ColumnScan {
         config: &FileScanConfig,
         partition: usize,
     ) -> Option<Self> {
-        let columns = from.readers.caches.columns()?.clone();
         let projection = source.projection()?.clone();
         (batch_rows >= KEPT_ROWS).then(|| Self {
             from: from.clone(),
-            columns,
             table: source.table_schema().clone(),
             projection,
             predicate: source.filter(),
@@ -89,10 +88,10 @@ impl ColumnScan {
         }
         let Some(exprs) = self.exprs_of(file)? else { return Ok(None) };
         let version = Arc::new(FileVersion::new(location.clone(), &file.object_meta));
-        if exprs.columns.is_empty() || !self.columns.wanted_before(&version, &exprs.columns).await {
+        let ColumnSource { readers, columns, scan, .. } = &self.from;
+        if exprs.columns.is_empty() || !columns.wanted_before(*scan, &version, &exprs.columns).await {
             return Ok(None);
         }
-        let readers = &self.from.readers;
         let store = Arc::clone(&readers.store);
         let object = DataObject::new(store, location.clone(), file.object_meta.clone());
         let footer = readers.caches.footer(&object, readers.indexed, tail_bytes(file)).await;
@@ -106,7 +105,7 @@ impl ColumnScan {
         let metrics = ParquetFileMetrics::new(self.partition, name, &self.metrics);
         metrics.row_groups_pruned_statistics.add_matched(groups.len());
         metrics.row_groups_pruned_statistics.add_pruned(opened.groups_in_range(file) - groups.len());
-        let (columns, readers) = (self.columns.clone(), Arc::clone(readers));
+        let (columns, readers) = (columns.clone(), Arc::clone(readers));
         Ok(Some(ColumnMorsel::new(Reading { file: opened, columns, readers, groups, metrics })))
     }
 
@@ -137,12 +136,12 @@ impl ColumnScan {
     fn is_worth_it(&self, file: &OpenedFile, groups: &VecDeque<usize>) -> bool {
         let here = |group: &usize| {
             let mut columns = file.exprs.columns.iter();
-            columns.all(|column| self.columns.holds(&file.version, *group, *column))
+            columns.all(|column| self.from.columns.holds(&file.version, *group, *column))
         };
         if groups.iter().all(here) {
             return true;
         }
-        let fits = |group: &usize| file.decoded_bytes(*group) <= self.columns.largest_group();
+        let fits = |group: &usize| file.decoded_bytes(*group) <= self.from.columns.largest_group();
         !self.limited && groups.iter().all(fits) && !file.is_selective(groups)
     }
 }

@@ -1,8 +1,11 @@
 //! Decoded columns of Parquet files in memory: what many queries scan again and again is unpacked once.
 //!
-//! A column is kept from the second query on that asks for it, so that a single pass over a lake moves nothing in or out.
+//! A column is kept from the second scan on that asks for it, so that a single pass over a lake moves nothing in or out.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BinaryViewArray, GenericByteViewArray, StringViewArray},
@@ -20,6 +23,10 @@ const ASKED_COLUMNS: u64 = 200_000;
 /// Share of the cache that the columns of one row group may take: its oldest part.
 const LARGEST_GROUP: u64 = 8;
 
+/// Tells the scans of a process apart: those of a file's parts by several threads are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ScanNumber(u64);
+
 /// One column of one row group, in arrays of [`KEPT_ROWS`] rows; the last is shorter.
 pub(crate) type Chunk = Arc<[ArrayRef]>;
 
@@ -27,7 +34,9 @@ pub(crate) type Chunk = Arc<[ArrayRef]>;
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnCache {
     chunks: Cache<ChunkKey, Chunk>,
-    asked: Cache<(Arc<FileVersion>, usize), ()>,
+    /// By file and column the scan that asked first.
+    asked: Cache<(Arc<FileVersion>, usize), ScanNumber>,
+    scans: Arc<AtomicU64>,
     bytes: u64,
 }
 
@@ -52,7 +61,7 @@ impl ColumnCache {
             })
             .build();
         let asked = Cache::builder().max_capacity(ASKED_COLUMNS).build();
-        (bytes > 0).then_some(Self { chunks, asked, bytes })
+        (bytes > 0).then(|| Self { chunks, asked, scans: Arc::default(), bytes })
     }
 
     /// Bytes that decoding one row group may take at most.
@@ -60,15 +69,17 @@ impl ColumnCache {
         self.bytes / LARGEST_GROUP
     }
 
-    /// Notes that these columns of the file are wanted; whether all of them were wanted before.
-    pub(crate) async fn wanted_before(&self, file: &Arc<FileVersion>, columns: &[usize]) -> bool {
+    /// A number for a scan that begins.
+    pub(crate) fn next_scan(&self) -> ScanNumber {
+        ScanNumber(self.scans.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Notes that a scan wants these columns of the file; whether other scans wanted all of them before.
+    pub(crate) async fn wanted_before(&self, scan: ScanNumber, file: &Arc<FileVersion>, columns: &[usize]) -> bool {
         let mut before = true;
         for column in columns {
-            let key = (Arc::clone(file), *column);
-            if self.asked.get(&key).await.is_none() {
-                before = false;
-                self.asked.insert(key, ()).await;
-            }
+            let first = self.asked.get_with((Arc::clone(file), *column), async { scan }).await;
+            before &= first != scan;
         }
         before
     }
@@ -156,10 +167,12 @@ mod tests {
     #[tokio::test]
     async fn a_column_counts_as_wanted_from_the_second_time_on() {
         let cache = ColumnCache::new(1 << 20).expect("a cache");
-        assert!(!cache.wanted_before(&file("a"), &[0, 1]).await);
-        assert!(!cache.wanted_before(&file("a"), &[1, 2]).await, "column 2 is new");
-        assert!(cache.wanted_before(&file("a"), &[0, 1, 2]).await);
-        assert!(!cache.wanted_before(&file("b"), &[0]).await);
+        let (first, second, third) = (cache.next_scan(), cache.next_scan(), cache.next_scan());
+        assert!(!cache.wanted_before(first, &file("a"), &[0, 1]).await);
+        assert!(!cache.wanted_before(first, &file("a"), &[0, 1]).await, "another part of the same scan");
+        assert!(!cache.wanted_before(second, &file("a"), &[1, 2]).await, "column 2 is new");
+        assert!(cache.wanted_before(third, &file("a"), &[0, 1, 2]).await);
+        assert!(!cache.wanted_before(third, &file("b"), &[0]).await);
     }
 
     #[tokio::test]
