@@ -1,6 +1,6 @@
 """Measures Lakebed against its peers in one run on this machine and writes docs/benchmarks.md.
 
-    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [planning] [start] [cancel] [endurance]
+    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [planning] [start] [cancel] [remote] [endurance]
 
 Without a name all of them but `endurance`, which takes 20 minutes.
 
@@ -23,6 +23,7 @@ import duckdb
 import requests
 
 import endurance
+import remote
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Taken out: the server refuses variables of its own name that it does not know.
@@ -364,6 +365,16 @@ def bench_cancel():
     return text + table(("ended by", "times", "median", "p99", "longest"), rows)
 
 
+def bench_remote():
+    rows = remote.run(lakebed, tpch_folder(), TABLES)
+    for row in rows:
+        print(*row, flush=True)
+    text = "From an S3 server on this machine, `lineitem` in four files: on a server that has just started, again, and after one of the four was "
+    text += "replaced by another; each listing of a table's files is a request. Every answer is compared with DuckDB's over the same files.\n\n"
+    header = ["query"] + [f"{when}{what}" for when in ("cold: ", "warm: ", "one file replaced: ") for what in ("requests", "MB", "s")]
+    return text + table(header, rows)
+
+
 def bench_endurance():
     """64 clients with the process bounded to 2 GB, then the same with 8 hostile ones."""
     seconds = int(os.environ.get("BENCH_ENDURANCE_SECONDS", "600"))
@@ -398,6 +409,7 @@ SECTIONS = {
     "planning": ("Planning over 10,000 files", bench_planning),
     "start": ("Start and idle memory", bench_start),
     "cancel": ("Ending queries early", bench_cancel),
+    "remote": ("TPC-H from S3", bench_remote),
     "endurance": ("64 clients", bench_endurance),
 }
 LONG = {"endurance"}

@@ -16,6 +16,7 @@ pub(crate) fn run(names: &[&str]) -> Result {
         .args(names)
         .current_dir(root())
         .env("LAKEBED_BENCH_BINARY", target().join("release/lakebed"))
-        .env("LAKEBED_BENCH_DATA", cache().join("data"));
+        .env("LAKEBED_BENCH_DATA", cache().join("data"))
+        .env("LAKEBED_TEST_WEED", python.join("bin/weed"));
     step("benchmarks", &mut bench)
 }
