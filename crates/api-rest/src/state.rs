@@ -4,7 +4,6 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use lakebed_query::QueryService;
 use lakebed_types::{Clock, SystemClock};
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::RestSettings;
 
@@ -17,20 +16,13 @@ pub struct RestState {
     pub settings: Arc<RestSettings>,
     /// Whether `/ready` says yes: true after the start-up's last step.
     pub ready: Arc<AtomicBool>,
-    /// What `/metrics` renders.
-    pub prometheus: PrometheusHandle,
     /// For timestamps and durations of answers.
     pub clock: Arc<dyn Clock>,
 }
 
 impl RestState {
     /// The state of a server that has just begun to start, with the machine's clock.
-    pub fn new(
-        query: QueryService,
-        settings: RestSettings,
-        ready: Arc<AtomicBool>,
-        prometheus: PrometheusHandle,
-    ) -> Self {
-        Self { query, settings: Arc::new(settings), ready, prometheus, clock: Arc::new(SystemClock) }
+    pub fn new(query: QueryService, settings: RestSettings, ready: Arc<AtomicBool>) -> Self {
+        Self { query, settings: Arc::new(settings), ready, clock: Arc::new(SystemClock) }
     }
 }

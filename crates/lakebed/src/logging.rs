@@ -1,16 +1,20 @@
-//! Structured logs on stderr.
+//! Structured logs on stderr, and the spans that a collector gets.
 
 use std::{fmt, io::IsTerminal as _};
 
 use lakebed_types::{Error, Result};
 use tracing_subscriber::{EnvFilter, Registry, fmt as lines, prelude::*, reload};
 
-use crate::settings::{LogFormat, LogSettings};
+use crate::{
+    settings::{LogFormat, LogSettings},
+    traces::Traces,
+};
 
 /// The process's logging, whose levels can change.
 #[derive(Clone)]
 pub(crate) struct Logging {
     filter: reload::Handle<EnvFilter, Registry>,
+    traces: Option<Traces>,
 }
 
 impl fmt::Debug for Logging {
@@ -24,17 +28,31 @@ impl Logging {
     ///
     /// # Errors
     /// `invalid_request` if the filter does not parse.
-    pub(crate) fn start(settings: &LogSettings) -> Result<Self> {
+    pub(crate) fn start(settings: &LogSettings, traces: Option<Traces>) -> Result<Self> {
         let (filter, handle) = reload::Layer::new(filter(settings)?);
-        let registry = tracing_subscriber::registry().with(filter);
         // Colours are for people at a terminal, not for files.
         let colours = std::io::stderr().is_terminal();
-        let started = match settings.format {
-            LogFormat::Text => registry.with(lines::layer().with_ansi(colours).with_writer(std::io::stderr)).try_init(),
-            LogFormat::Json => registry.with(lines::layer().json().with_writer(std::io::stderr)).try_init(),
+        let lines = match settings.format {
+            LogFormat::Text => {
+                lines::layer().with_ansi(colours).with_writer(std::io::stderr).with_filter(filter).boxed()
+            }
+            LogFormat::Json => lines::layer().json().with_writer(std::io::stderr).with_filter(filter).boxed(),
         };
+        let started = tracing_subscriber::registry().with(lines).with(traces.as_ref().map(Traces::layer)).try_init();
         started.map_err(|error| Error::internal("logging was started twice").with_source(error))?;
-        Ok(Self { filter: handle })
+        Ok(Self { filter: handle, traces })
+    }
+
+    /// Whether spans are sent anywhere.
+    pub(crate) fn traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    /// Sends the last spans.
+    pub(crate) fn end(&self) {
+        if let Some(traces) = &self.traces {
+            traces.end();
+        }
     }
 
     /// Logs by these levels from now on.

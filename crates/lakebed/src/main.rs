@@ -16,6 +16,7 @@ mod reload;
 mod remote;
 mod settings;
 mod token_secret;
+mod traces;
 mod writer;
 
 use std::process::ExitCode;

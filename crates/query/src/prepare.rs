@@ -38,7 +38,7 @@ pub(crate) async fn prepare(
     let kind = statement.kind;
     let id = QueryId::random();
     let preparation = Preparation { engine, who, options, resources: engine.sessions.resources() };
-    let span = tracing::info_span!("query", query_id = %id, principal = who.name());
+    let span = tracing::info_span!("plan", query_id = %id, principal = who.name());
     let outcome = preparation.statement(statement, text).instrument(span).await?;
     let Outcome { work, schema, resolved, etag, ticket } = outcome;
     Ok(PreparedQuery {

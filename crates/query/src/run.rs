@@ -16,7 +16,7 @@ use lakebed_types::{Clock, Error, ErrorKind, QueryId, Result, StatementKind, for
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     admit, cancel::Cancel, history::History, memory::QUERY_MAY, metering::Metering, prepared::PreparedQuery, runtime,
@@ -151,7 +151,7 @@ pub(crate) async fn start(engine: Arc<Engine>, admitted: Admitted, prepared: Pre
     let ending = Arc::new(Ending::default());
     let who = admitted.principal().clone();
     let (ready, is_ready) = tokio::sync::oneshot::channel();
-    let span = tracing::info_span!("query", query_id = %id, principal = who.name());
+    let span = tracing::info_span!("query", query_id = %id, principal = who.name(), state = Empty, rows = Empty, bytes_scanned = Empty);
     let work = work::produce(engine.clone(), who, prepared, sink, ready).instrument(span.clone());
     let supervisor = Supervisor {
         id,
@@ -274,6 +274,7 @@ impl Supervisor {
     }
 
     fn record(&self, history: &History, outcome: Result<(), &Error>) {
+        self.stats.tell_operators();
         let statistics = self.stats.end();
         let state = match outcome {
             Ok(()) => "succeeded",
@@ -285,6 +286,10 @@ impl Supervisor {
                 "failed"
             }
         };
+        let span = tracing::Span::current();
+        span.record("state", state);
+        span.record("rows", statistics.rows_returned);
+        span.record("bytes_scanned", statistics.bytes_scanned);
         let kind = format!("{:?}", self.kind).to_ascii_lowercase();
         metrics::counter!("lakebed_queries_total", "kind" => kind, "state" => state).increment(1);
         metrics::histogram!("lakebed_query_seconds").record(statistics.execution_ms / 1000.0);

@@ -1,6 +1,10 @@
 //! The façade: everything that an API can ask of the engine.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arrow::datatypes::SchemaRef;
 use lakebed_access::{Access, AdmitOptions, Admitted, Principal};
@@ -12,6 +16,7 @@ use lakebed_types::{Clock, Error, ErrorKind, Estimate, QueryId, QueryState, Quer
 use crate::{
     admit, background,
     cancel::Cancel,
+    gauges,
     history::{History, QueryRecord},
     page::{self, ParquetPage},
     prepare,
@@ -26,6 +31,9 @@ use crate::{
     stats::Price,
     watchdog::Watchdog,
 };
+
+/// Renders the process's metrics.
+type MetricsPage = Box<dyn Fn() -> String + Send + Sync>;
 
 /// The engine. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,11 +55,20 @@ pub(crate) struct Engine {
     pub(crate) spool: Option<Spool>,
     pub(crate) results: ResultCache,
     pub(crate) watchdog: Watchdog,
+    pub(crate) metrics: OnceLock<MetricsPage>,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// The process's metrics now, as Prometheus' text; empty where nobody collects them.
+    pub(crate) fn metrics_page(&self) -> String {
+        gauges::set(self);
+        self.metrics.get().map(|page| page()).unwrap_or_default()
     }
 }
 
@@ -77,6 +94,7 @@ impl QueryService {
             results: ResultCache::new(settings.result_cache_bytes),
             price: Price::new(settings.price_per_tib_usd),
             watchdog: Watchdog::new(settings.resident_memory_bytes),
+            metrics: OnceLock::new(),
             settings,
             catalog,
             access,
@@ -283,6 +301,19 @@ impl QueryService {
     /// not enough the largest query is ended. Called by a server several times a second. The query that was ended.
     pub async fn watch_memory(&self, resident_bytes: u64) -> Option<QueryId> {
         self.engine.watchdog.look(&self.engine, resident_bytes).await
+    }
+
+    /// Says where `system.metrics` and [`QueryService::metrics`] find the process's metrics, as Prometheus' text. The first
+    /// call counts.
+    pub fn set_metrics(&self, page: impl Fn() -> String + Send + Sync + 'static) {
+        if self.engine.metrics.set(Box::new(page)).is_err() {
+            tracing::debug!("metrics were already published");
+        }
+    }
+
+    /// The process's metrics now, as Prometheus' text.
+    pub fn metrics(&self) -> String {
+        self.engine.metrics_page()
     }
 
     /// Bytes that all queries have reserved now.

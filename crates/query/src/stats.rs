@@ -16,7 +16,7 @@ use datafusion::physical_plan::{
 use lakebed_types::{Clock, QueryStatistics, ResultCacheUse};
 use parking_lot::Mutex;
 
-use crate::session::Resources;
+use crate::{operators, session::Resources};
 
 const TIB: f64 = (1u64 << 40) as f64;
 
@@ -94,6 +94,13 @@ impl StatsHandle {
 
     pub(crate) fn rows(&self) -> u64 {
         self.live.rows.load(Ordering::Relaxed)
+    }
+
+    /// What the operators did, for those who trace; before the plan goes.
+    pub(crate) fn tell_operators(&self) {
+        if let Some(plan) = &self.live.state.lock().plan {
+            operators::tell(plan.as_ref());
+        }
     }
 
     /// Fixes the numbers and lets the plan go.

@@ -88,16 +88,7 @@ async fn metrics(State(state): State<RestState>, who: Option<Extension<Principal
     {
         who.require(Role::Admin, "read metrics")?;
     }
-    let access = state.query.access();
-    metrics::gauge!("lakebed_queries_running").set(access.running() as f64);
-    metrics::gauge!("lakebed_queries_queued").set(access.queued() as f64);
-    for group in access.workgroups().list() {
-        let (running, queued) = access.counts(&group.name);
-        metrics::gauge!("lakebed_workgroup_queries_running", "workgroup" => group.name.clone()).set(running as f64);
-        metrics::gauge!("lakebed_workgroup_queries_queued", "workgroup" => group.name).set(queued as f64);
-    }
-    metrics::gauge!("lakebed_memory_reserved_bytes").set(state.query.memory_reserved() as f64);
-    let mut response = state.prometheus.render().into_response();
+    let mut response = state.query.metrics().into_response();
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     Ok(response)

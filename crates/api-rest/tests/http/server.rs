@@ -111,7 +111,8 @@ impl Server {
         let settings = RestSettings { parquet_pages: Some(template), ..settings };
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
         let ready = Arc::new(AtomicBool::new(true));
-        let state = RestState::new(query.clone(), settings, ready.clone(), prometheus);
+        query.set_metrics(move || prometheus.render());
+        let state = RestState::new(query.clone(), settings, ready.clone());
         Self { router: router(state), query, ready, lake, _data: data }
     }
 

@@ -17,7 +17,8 @@ use lakebed_types::{Error, Result};
 use crate::{
     exit,
     logging::Logging,
-    settings::{LogSettings, Sources, load},
+    settings::{LogSettings, Sources, TraceSettings, load},
+    traces::Traces,
 };
 
 /// Turns files in object storage into a served SQL lake.
@@ -65,30 +66,36 @@ fn run(line: CommandLine) -> Result<()> {
         sources.set_flag("log.filter", levels.clone(), "--log")?;
     }
     let serving = matches!(line.command, Command::Serve(_) | Command::Demo(_));
-    let logging = Logging::start(&LogSettings::read(&sources.values, !serving)?)?;
-    match line.command {
-        Command::Demo(args) => block_on(demo::run(args, sources, logging)),
-        Command::Serve(args) => block_on(serve::run(args, sources, logging)),
-        Command::Sql(args) => block_on(sql::run(args, sources)),
-        Command::Crawl(args) => block_on(crawl::run(args, sources)),
+    let runtime = runtime()?;
+    let logging = {
+        let _entered = runtime.enter();
+        let traces = if serving { TraceSettings::read(&sources.values)? } else { None };
+        let traces = traces.as_ref().map(Traces::start).transpose()?;
+        Logging::start(&LogSettings::read(&sources.values, !serving)?, traces)?
+    };
+    let result = match line.command {
+        Command::Demo(args) => runtime.block_on(demo::run(args, sources, logging.clone())),
+        Command::Serve(args) => runtime.block_on(serve::run(args, sources, logging.clone())),
+        Command::Sql(args) => runtime.block_on(sql::run(args, sources)),
+        Command::Crawl(args) => runtime.block_on(crawl::run(args, sources)),
         Command::Generate(args) => generate::run(&args),
-        Command::Keys(args) => block_on(keys::run(args, sources)),
+        Command::Keys(args) => runtime.block_on(keys::run(args, sources)),
         Command::Completions(args) => completions::run(&args),
         Command::Docs(args) => docs::run(&args),
-    }
-}
-
-/// Runs a command on the runtime of network and store I/O. Queries execute on a runtime of their own.
-fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("lakebed-io")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal("the I/O runtime does not start").with_source(error))?;
-    let result = runtime.block_on(command);
+    };
+    logging.end();
     // Threads that wait for a slow disk or store must not hold up the exit.
     runtime.shutdown_background();
     result
+}
+
+/// The runtime of network and store I/O. Queries execute on one of their own.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("lakebed-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal("the I/O runtime does not start").with_source(error))
 }
 
 /// The flags that name a setting, put on top of the other sources.

@@ -26,6 +26,7 @@ use crate::{
     reload::{self, Live},
     settings::{LogSettings, OidcSettings, ServerSettings, Sources},
     token_secret::token_secret,
+    traces,
 };
 
 /// Crawls the locations into database `default` and serves them over HTTP
@@ -84,14 +85,21 @@ pub(super) async fn serve(
     let prometheus = metrics_recorder()?;
     let secret = token_secret(server.token_secret.as_deref(), &lake.data_dir)?;
     let settings = rest_settings(&server, idle_client, secret);
-    let state = RestState::new(lake.query.clone(), settings, ready.clone(), prometheus.clone());
+    let page = prometheus.clone();
+    lake.query.set_metrics(move || page.render());
+    let state = RestState::new(lake.query.clone(), settings, ready.clone());
     let http = HttpServer::bind(&server, tls.clone()).await?;
     let url = http.url();
     trust(&lake.query, &sources)?;
     close_to_strangers(&server, lake.query.access()).await?;
     let stop = CancellationToken::new();
+    let traced = logging.traces();
     let reloads = tokio::spawn(Live { sources, tls: tls.clone(), query: lake.query.clone(), logging }.watch());
-    let serving = tokio::spawn(http.serve(lakebed_api_rest::router(state), stop.clone()));
+    let mut router = lakebed_api_rest::router(state);
+    if traced {
+        router = router.layer(axum::middleware::from_fn(traces::traced));
+    }
+    let serving = tokio::spawn(http.serve(router, stop.clone()));
     let signal = crate::http::shutdown_signal();
     tokio::pin!(signal);
     tokio::select! {

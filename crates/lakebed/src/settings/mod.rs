@@ -15,6 +15,7 @@ mod reference;
 mod server;
 mod sources;
 mod storage;
+mod traces;
 mod values;
 
 pub(crate) use catalog::catalog_settings;
@@ -29,6 +30,7 @@ pub(crate) use reference::reference_page;
 pub(crate) use server::{ServerSettings, TlsSettings};
 pub(crate) use sources::{Sources, load};
 pub(crate) use storage::storage_settings;
+pub(crate) use traces::TraceSettings;
 pub(crate) use values::{Values, parse_duration};
 
 /// Every key, section by section, in the order of the reference page.
@@ -43,6 +45,7 @@ pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
         limits::KEYS,
         client::KEYS,
         log::KEYS,
+        traces::KEYS,
     ]
     .into_iter()
     .flatten()

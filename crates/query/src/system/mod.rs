@@ -3,6 +3,7 @@
 mod crawls;
 mod files;
 mod information_schema;
+mod metrics;
 mod queries;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ const SYSTEM: &str = "system";
 const INFORMATION_SCHEMA: &str = "information_schema";
 
 const SYSTEM_TABLES: &[&str] =
-    &["queries", "running", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
+    &["queries", "running", "metrics", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
 const INFORMATION_SCHEMA_TABLES: &[&str] = &["schemata", "tables", "columns", "views"];
 
 /// Whether the server keeps this database's name for itself.
@@ -44,6 +45,7 @@ async fn rows(engine: &Engine, who: &Principal, name: &TableName) -> Result<Reco
     match (name.database().as_str(), name.table()) {
         (SYSTEM, "queries") => queries::queries(engine, who),
         (SYSTEM, "running") => queries::running(engine, who),
+        (SYSTEM, "metrics") => metrics::metrics(engine, who),
         (SYSTEM, "tables") => files::tables(seen).await,
         (SYSTEM, "partitions") => files::partitions(seen).await,
         (SYSTEM, "files") => files::files(seen).await,
