@@ -72,7 +72,8 @@ def process(command, url, ready, environment=None):
 def lakebed(*arguments, environment=None):
     with tempfile.TemporaryDirectory() as folder:
         url = f"http://127.0.0.1:{free_port()}"
-        command = [BINARY, "serve", *map(str, arguments), "--http", url[7:], "--data-dir", folder, "--log", "error"]
+        command = [BINARY, "serve", *map(str, arguments), "--http", url[7:], "--flight", "off",
+                   "--data-dir", folder, "--log", "error"]
         # What is measured is work: no answer shall be one that was kept.
         with process(command, url, "/ready", {"LAKEBED_QUERY_RESULT_CACHE": "0"} | (environment or {})) as child:
             child.data_dir = folder
@@ -309,7 +310,8 @@ def bench_start():
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
             url = f"http://127.0.0.1:{free_port()}"
-            command = [BINARY, "serve", f"{tpch_folder()}/", "--http", url[7:], "--data-dir", folder, "--log", "error"]
+            command = [BINARY, "serve", f"{tpch_folder()}/", "--http", url[7:], "--flight", "off", "--data-dir", folder,
+                       "--log", "error"]
             started = time.perf_counter()
             with process(command, url, "/ready") as child:
                 requests.post(url + "/v1/sql", data="SELECT count(*) FROM nation", headers={"Content-Type": "text/plain"}).raise_for_status()

@@ -18,9 +18,9 @@ DATA = pathlib.Path(os.environ.get("LAKEBED_TEST_DATA", pathlib.Path.home() / ".
 
 
 def clean_environment(extra=None):
-    """Nothing of this machine's clouds or settings reaches the binary."""
+    """Nothing of this machine's clouds or settings reaches the binary, and no two servers want the same default port."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "S3_", "LAKEBED_"))}
-    return kept | {"HOME": "/nonexistent"} | (extra or {})
+    return kept | {"HOME": "/nonexistent", "LAKEBED_SERVER_FLIGHT": "off"} | (extra or {})
 
 
 class Server:
@@ -28,8 +28,10 @@ class Server:
 
     def __init__(self, folder, *arguments, environment=None):
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.flight = f"grpc://127.0.0.1:{free_port()}"
         self.log = folder / "server.log"
         command = [BINARY, "serve", *map(str, arguments), "--http", self.url.removeprefix("http://")]
+        command += ["--flight", self.flight.removeprefix("grpc://")]
         command += ["--data-dir", str(folder / "lakebed-data")]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, cwd=folder, env=clean_environment(environment), stderr=log)

@@ -87,6 +87,13 @@ impl Principal {
         Self { inner: Arc::new(Inner { name, role: *role, grants, workgroup, session: session.clone() }) }
     }
 
+    /// Whether both are the same caller with the same rights: what was checked for one holds for the other.
+    pub fn has_rights_of(&self, other: &Principal) -> bool {
+        let (one, other) = (self.inner.as_ref(), other.inner.as_ref());
+        let same_caller = one.name == other.name && one.workgroup == other.workgroup;
+        same_caller && one.role == other.role && one.grants == other.grants
+    }
+
     /// What ends with the key or the issuer of this principal; None where neither stands behind it.
     pub(crate) fn session(&self) -> Option<&CancellationToken> {
         self.inner.session.as_ref()

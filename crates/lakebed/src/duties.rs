@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use lakebed_api_flight::FlightState;
 use lakebed_query::QueryService;
 use lakebed_types::{Error, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -23,6 +24,7 @@ const SECONDS: [f64; 15] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 /// The parts of a server that need to be looked after.
 pub(crate) struct Duties {
     pub(crate) query: QueryService,
+    pub(crate) flight: FlightState,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) prometheus: PrometheusHandle,
 }
@@ -45,6 +47,7 @@ impl Duties {
 
     async fn often(&self) {
         self.query.sweep();
+        self.flight.sweep();
         if let Err(error) = self.query.access().keys().note_uses().await {
             tracing::warn!(?error, "noting the last uses of keys failed");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lakebed_access::{AdmitOptions, Admitted, Limit, Limits, Principal, breach};
 use lakebed_types::{Error, ErrorKind, Estimate, QueryId, QueryState, Result, format_bytes};
 
-use crate::{cancel::Cancel, estimate, plan::RowsPlan, prepared::PreparedQuery, service::Engine, work::Work};
+use crate::{cancel::Cancel, estimate, prepared::PreparedQuery, service::Engine};
 
 /// Checks a statement that someone waits for and waits for its turn, in the history as queued meanwhile.
 pub(crate) async fn admit(
@@ -63,7 +63,7 @@ impl Drop for Waiting<'_> {
 /// Checks what the catalog says about bytes to scan against the workgroup's limits.
 pub(crate) fn check(engine: &Engine, workgroup: &str, limits: &Limits, prepared: &PreparedQuery) -> Result<()> {
     let has_budget = limits.scan_bytes_per_day.is_some() || limits.scan_bytes_per_month.is_some();
-    let Some(rows) = rows_of(prepared) else { return Ok(()) };
+    let Some(rows) = prepared.work.rows() else { return Ok(()) };
     // The usual case costs no look at the statistics of files.
     if !has_budget {
         let Some(limit) = limits.scan_bytes else { return Ok(()) };
@@ -85,16 +85,8 @@ pub(crate) fn check(engine: &Engine, workgroup: &str, limits: &Limits, prepared:
 
 /// What a statement would read, by the catalog.
 pub(crate) fn estimate_of(engine: &Engine, prepared: &PreparedQuery) -> Result<Estimate> {
-    match rows_of(prepared) {
+    match prepared.work.rows() {
         Some(rows) => estimate::estimate(&rows.plan, &prepared.tables, engine.price.per_tib_usd()),
         None => Ok(Estimate::default()),
-    }
-}
-
-fn rows_of(prepared: &PreparedQuery) -> Option<&RowsPlan> {
-    match &prepared.work {
-        Work::Rows(rows) | Work::Analyze(rows) => Some(rows),
-        Work::Write(write) => Some(&write.rows),
-        Work::Ready(_) | Work::Change(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit},
@@ -23,7 +23,7 @@ use crate::{
     sql::{self, Ast, QualifiedName},
     system,
     work::Work,
-    write::{Target, Write},
+    write::{Source, Target, Write},
 };
 
 /// Options of a CTAS that say what happens anyway.
@@ -31,7 +31,7 @@ const HARMLESS_OPTIONS: &[&str] = &["write_compression", "parquet_compression", 
 
 /// The work of a query into files.
 pub(crate) fn write(rows: RowsPlan, target: Target) -> Work {
-    Work::Write(Box::new(Write { rows, target }))
+    Work::Write(Box::new(Write { source: Source::Query(Box::new(rows)), target }))
 }
 
 /// The change that a statement without a query asks for.
@@ -179,21 +179,45 @@ fn copy_format(name: &str) -> Option<Format> {
 
 /// Where a CTAS goes. None: the table is there, and that is all right.
 pub(crate) async fn new_table(preparation: &Preparation<'_>, table: &sql::CreateTableAs) -> Result<Option<Target>> {
-    let engine = preparation.engine;
     let name = table_name(&table.name, &preparation.options.database)?;
+    check_table_clauses(table)?;
+    let location = table.location.as_deref();
+    let there = match (table.if_not_exists, table.or_replace) {
+        (true, _) => IfThere::Stay,
+        (false, true) => IfThere::Replace,
+        (false, false) => IfThere::Fail,
+    };
+    managed_table(preparation, name, location, there).await
+}
+
+/// What happens where there is a table of the name of a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfThere {
+    Stay,
+    Replace,
+    Fail,
+}
+
+/// A new table whose files the server writes. None: it is there, and that is all right.
+pub(crate) async fn managed_table(
+    preparation: &Preparation<'_>,
+    name: TableName,
+    location: Option<&str>,
+    there: IfThere,
+) -> Result<Option<Target>> {
+    let engine = preparation.engine;
     if system::is_system(name.database()) {
         return Err(Error::new(
             ErrorKind::PermissionDenied,
             format!("database {} belongs to the server", name.database()),
         ));
     }
-    check_table_clauses(table)?;
     preparation.who.may_create_table(&name)?;
-    if table.location.is_some() {
+    if location.is_some() {
         preparation.who.may_use_paths("choose where a table is written")?;
     }
     let seen = engine.catalog.seen_by(preparation.who);
-    let location = match (&table.location, &engine.settings.lake) {
+    let location = match (location, &engine.settings.lake) {
         (Some(location), _) => Location::parse(&format!("{}/", location.trim_end_matches('/')))?,
         (None, Some(lake)) => lake.clone(),
         (None, None) => {
@@ -204,8 +228,8 @@ pub(crate) async fn new_table(preparation: &Preparation<'_>, table: &sql::Create
     engine.catalog.storage().check(&location, Mode::ReadWrite)?;
     seen.database(name.database()).await?;
     match seen.table(&name).await {
-        Ok(_) if table.if_not_exists => return Ok(None),
-        Ok(_) if !table.or_replace => {
+        Ok(_) if there == IfThere::Stay => return Ok(None),
+        Ok(_) if there == IfThere::Fail => {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table {name} already"))
                 .with_hint("Use CREATE OR REPLACE TABLE, or another name."));
         }
@@ -213,7 +237,7 @@ pub(crate) async fn new_table(preparation: &Preparation<'_>, table: &sql::Create
         Err(error) if error.kind() == ErrorKind::TableNotFound => {}
         Err(error) => return Err(error),
     }
-    Ok(Some(Target::NewTable { name, lake: location, or_replace: table.or_replace }))
+    Ok(Some(Target::NewTable { name, lake: location, or_replace: there == IfThere::Replace }))
 }
 
 fn check_table_clauses(table: &sql::CreateTableAs) -> Result<()> {
@@ -279,6 +303,15 @@ impl Insert {
         columns: Vec<String>,
     ) -> Result<Self> {
         let name = table_name(table, &preparation.options.database)?;
+        Self::into_table(preparation, name, columns).await
+    }
+
+    /// Into the table of this name. `columns`: those that are given; empty for all.
+    pub(crate) async fn into_table(
+        preparation: &Preparation<'_>,
+        name: TableName,
+        columns: Vec<String>,
+    ) -> Result<Self> {
         let table = preparation.engine.catalog.seen_by(preparation.who).table(&name).await?;
         let lake = preparation.engine.settings.lake.as_ref();
         match table.kind {
@@ -306,6 +339,21 @@ impl Insert {
             Some(name) => Err(Error::new(ErrorKind::UnknownColumn, format!("{} has no column `{name}`", self.name))),
             None => Ok(()),
         }
+    }
+
+    /// The columns that the query gives, in its order.
+    pub(crate) fn given(&self) -> Vec<FieldRef> {
+        let fields = self.schema.fields();
+        if self.columns.is_empty() {
+            return fields.iter().cloned().collect();
+        }
+        let named = |name: &String| fields.iter().find(|field| field.name().eq_ignore_ascii_case(name)).cloned();
+        self.columns.iter().filter_map(named).collect()
+    }
+
+    /// The columns of the table.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     pub(crate) fn target(&self) -> Target {

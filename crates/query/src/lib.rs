@@ -18,6 +18,7 @@ mod functions;
 mod gauges;
 mod guard;
 mod history;
+mod ingest;
 mod memory;
 mod metering;
 mod operators;
@@ -47,8 +48,9 @@ mod work;
 mod write;
 
 pub use history::QueryRecord;
+pub use ingest::{Ingest, IngestMode};
 pub use page::ParquetPage;
-pub use prepared::{Parameters, PreparedQuery, QueryOptions};
+pub use prepared::{Description, Parameters, PreparedQuery, QueryOptions};
 pub use result_cache::CachePolicy;
 pub use rows::RowsRequest;
 pub use run::{BatchStream, RunningQuery};

@@ -43,6 +43,8 @@ pub(crate) struct RowsPlan {
     pub(crate) schema: SchemaRef,
     /// None where the answer may be another one next time though the data is the same.
     pub(crate) digest: Option<StatementDigest>,
+    /// The parameters of the statement, in order.
+    pub(crate) parameters: SchemaRef,
 }
 
 /// The plan that a syntax tree means, not yet optimized.
@@ -69,6 +71,16 @@ pub(crate) fn output_names(query: &Statement, plan: &LogicalPlan, spelling: &Has
 /// Optimizes. `names`: one for each column of the result.
 pub(crate) fn finish(state: SessionState, plan: &LogicalPlan, names: &[String], columns: usize) -> Result<RowsPlan> {
     let plan = state.optimize(plan).map_err(from_engine)?;
+    with_names(state, plan, names, columns)
+}
+
+/// A plan whose parameters have no values yet: its columns and their types, and nothing that could run.
+pub(crate) fn described(state: SessionState, plan: LogicalPlan, names: &[String], columns: usize) -> Result<RowsPlan> {
+    let plan = state.analyzer().execute_and_check(plan, &state.config_options(), |_, _| {}).map_err(from_engine)?;
+    with_names(state, plan, names, columns)
+}
+
+fn with_names(state: SessionState, plan: LogicalPlan, names: &[String], columns: usize) -> Result<RowsPlan> {
     let fields = plan.schema().fields();
     if fields.len() > columns {
         let text = format!("the result has {} columns; at most {columns} are allowed", fields.len());
@@ -79,7 +91,7 @@ pub(crate) fn finish(state: SessionState, plan: &LogicalPlan, names: &[String], 
         None => field.as_ref().clone(),
     };
     let schema = Arc::new(Schema::new(fields.iter().enumerate().map(renamed).collect::<Vec<_>>()));
-    Ok(RowsPlan { state, plan, schema, digest: None })
+    Ok(RowsPlan { state, plan, schema, digest: None, parameters: Arc::new(Schema::empty()) })
 }
 
 /// Whether a function in it may answer otherwise the next time: at another time (`now`), or always (`random`). Asked of a

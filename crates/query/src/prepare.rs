@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use lakebed_access::Principal;
 use lakebed_types::{DatabaseName, Error, ErrorKind, QueryId, Result};
@@ -13,7 +13,7 @@ use crate::{
     error::from_engine,
     etag, explain,
     plan::{self, RowsPlan},
-    prepared::{Parameters, PreparedQuery, QueryOptions},
+    prepared::{Description, Parameters, PreparedQuery, QueryOptions},
     resolve::{self, Resolved, Resolver},
     result_cache::{Key, Reads, StatementDigest, Ticket},
     service::Engine,
@@ -31,18 +31,40 @@ pub(crate) async fn prepare(
     text: &str,
     options: &QueryOptions,
 ) -> Result<PreparedQuery> {
+    checked(engine, who, text, options, false).await
+}
+
+/// Finds out what a statement is whose parameters have no values yet.
+pub(crate) async fn describe(
+    engine: &Arc<Engine>,
+    who: &Principal,
+    text: &str,
+    options: &QueryOptions,
+) -> Result<Description> {
+    let PreparedQuery { kind, schema, parameters, .. } = checked(engine, who, text, options, true).await?;
+    Ok(Description { kind, schema, parameters })
+}
+
+async fn checked(
+    engine: &Arc<Engine>,
+    who: &Principal,
+    text: &str,
+    options: &QueryOptions,
+    describing: bool,
+) -> Result<PreparedQuery> {
     let started = engine.clock.instant();
     let submitted = engine.clock.now();
     let statement = parse(engine, text).await?;
     who.may_run(statement.kind)?;
     let kind = statement.kind;
     let id = QueryId::random();
-    let preparation = Preparation { engine, who, options, resources: engine.sessions.resources() };
+    let preparation = Preparation { engine, who, options, resources: engine.sessions.resources(), describing };
     let span = tracing::info_span!("plan", query_id = %id, principal = who.name());
     let outcome = preparation.statement(statement, text).instrument(span).await?;
     let Outcome { work, schema, resolved, etag, ticket } = outcome;
     Ok(PreparedQuery {
         id,
+        parameters: parameters_of(&work),
         sql: text.to_owned(),
         kind,
         source: options.source,
@@ -57,6 +79,13 @@ pub(crate) async fn prepare(
         resources: preparation.resources,
         work,
     })
+}
+
+fn parameters_of(work: &Work) -> SchemaRef {
+    match work.rows() {
+        Some(rows) => rows.parameters.clone(),
+        None => Arc::new(Schema::empty()),
+    }
 }
 
 async fn parse(engine: &Engine, text: &str) -> Result<Statement> {
@@ -85,6 +114,8 @@ pub(crate) struct Preparation<'a> {
     pub(crate) who: &'a Principal,
     pub(crate) options: &'a QueryOptions,
     pub(crate) resources: Resources,
+    /// Whether only its columns are asked for: its parameters have no values then, and it cannot run.
+    pub(crate) describing: bool,
 }
 
 impl Preparation<'_> {
@@ -111,20 +142,20 @@ impl Preparation<'_> {
     async fn select(&self, statement: Statement, text: &str, mut resolved: Resolved) -> Result<Outcome> {
         let rows = self.rows(statement, &resolved, &self.options.database).await?;
         resolved.volatile |= rows.digest.is_none();
-        let etag = (!resolved.volatile).then(|| {
-            let options = self.options;
-            etag::tag(text.trim(), &options.parameters, &options.database, self.who, &resolved.snapshots)
-        });
-        let ticket = self.ticket(&rows, &resolved);
+        let options = self.options;
+        let tag = || etag::tag(text.trim(), &options.parameters, &options.database, self.who, &resolved.snapshots);
+        let etag = (!resolved.volatile).then(tag).transpose()?;
+        let ticket = self.ticket(&rows, &resolved)?;
         Ok(Outcome { schema: rows.schema.clone(), work: Work::Rows(Box::new(rows)), resolved, etag, ticket })
     }
 
     /// What the query may do with the result cache; None where its answer may be another one next time.
-    fn ticket(&self, rows: &RowsPlan, resolved: &Resolved) -> Option<Ticket> {
-        let digest = rows.digest.filter(|_| !resolved.volatile && resolved.is_settled(self.engine.clock.now()))?;
+    fn ticket(&self, rows: &RowsPlan, resolved: &Resolved) -> Result<Option<Ticket>> {
+        let settled = !resolved.volatile && resolved.is_settled(self.engine.clock.now());
+        let Some(digest) = rows.digest.filter(|_| settled) else { return Ok(None) };
         let (parameters, database) = (&self.options.parameters, &self.options.database);
         let reads = Reads { parameters, database, who: self.who, snapshots: &resolved.snapshots };
-        Some(Ticket { key: Key::new(digest, &reads), policy: self.options.result_cache })
+        Ok(Some(Ticket { key: Key::new(digest, &reads)?, policy: self.options.result_cache }))
     }
 
     async fn other(&self, ast: Ast, resolved: &Resolved, database: &DatabaseName) -> Result<(Work, SchemaRef)> {
@@ -152,7 +183,7 @@ impl Preparation<'_> {
             Ast::CreateTableAs(table) => self.create_table_as(table, resolved, database).await,
             Ast::Insert { table, columns, source } => {
                 let insert = declare::Insert::find(self, &table, columns).await?;
-                let plan = self.planned(*source, resolved, database, insert.shape()).await?;
+                let plan = self.planned(*source, resolved, database, insert.given(), insert.shape()).await?;
                 Ok((declare::write(plan, insert.target()), row_count_schema()))
             }
             Ast::CreateView(view) => {
@@ -209,15 +240,16 @@ impl Preparation<'_> {
 
     /// Plans a query.
     async fn rows(&self, query: Statement, resolved: &Resolved, database: &DatabaseName) -> Result<RowsPlan> {
-        self.planned(query, resolved, database, |plan, names| Ok((plan, names))).await
+        self.planned(query, resolved, database, Vec::new(), |plan, names| Ok((plan, names))).await
     }
 
-    /// Plans a query; `shape` may still change its columns.
+    /// Plans a query; `shape` may still change its columns. `columns`: those of the table that its rows go into.
     async fn planned(
         &self,
         query: Statement,
         resolved: &Resolved,
         database: &DatabaseName,
+        columns: Vec<FieldRef>,
         shape: impl FnOnce(LogicalPlan, Vec<String>) -> Result<(LogicalPlan, Vec<String>)> + Send + 'static,
     ) -> Result<RowsPlan> {
         let mut state = self.engine.sessions.state(&self.resources, database, &resolved.named)?;
@@ -226,14 +258,20 @@ impl Preparation<'_> {
         let spelling = resolved.spelling();
         let parameters = self.options.parameters.clone();
         let limits = self.engine.settings.sql.clone();
+        let describing = self.describing;
         let work = move || async move {
             let plan = plan::logical(&state, plan::engine_statement(&query)?).await?;
             let names = plan::output_names(&query, &plan, &spelling);
             let digest = if plan::is_volatile(&plan)? { None } else { StatementDigest::of(&query) };
-            let plan = bind(plan, &parameters)?;
+            let wanted = Schema::new(sql::parameters(&plan, &columns)?);
+            let without_values = describing && !wanted.fields().is_empty();
+            let plan = if without_values { plan } else { bind(plan, &parameters)? };
             let (plan, names) = shape(plan, names)?;
-            let rows = plan::finish(state, &plan, &names, limits.columns)?;
-            Ok(RowsPlan { digest, ..rows })
+            let rows = match without_values {
+                true => plan::described(state, plan, &names, limits.columns)?,
+                false => plan::finish(state, &plan, &names, limits.columns)?,
+            };
+            Ok(RowsPlan { digest, parameters: Arc::new(wanted), ..rows })
         };
         self.engine.cpu.plan_async(self.engine.settings.sql.planning, work).await
     }

@@ -2,12 +2,14 @@
 
 use std::{fmt, time::Duration};
 
-use arrow::datatypes::SchemaRef;
+use arrow::{array::RecordBatch, datatypes::SchemaRef, ipc::writer::StreamWriter};
 use chrono::{DateTime, Utc};
 use lakebed_access::Principal;
-use lakebed_types::{DatabaseName, QueryId, QueryState, QueryStatistics, StatementKind};
+use lakebed_types::{DatabaseName, QueryId, QueryState, QueryStatistics, Result, StatementKind};
+use sha2::{Digest, Sha256};
 
 use crate::{
+    error::from_arrow,
     history::QueryRecord,
     resolve::ReadTable,
     result_cache::{CachePolicy, Ticket},
@@ -15,7 +17,7 @@ use crate::{
     work::Work,
 };
 
-/// A value for a parameter: JSON, typed by what the plan infers (`$1` / `?` positional, `$name` named).
+/// Values for parameters, typed by what the plan infers (`$1` / `?` positional, `$name` named).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parameters {
     /// The statement has none.
@@ -24,6 +26,41 @@ pub enum Parameters {
     Positional(Vec<serde_json::Value>),
     /// By name, without the dollar sign.
     Named(Vec<(String, serde_json::Value)>),
+    /// The first row of Arrow columns: in their order, or by their names where the statement's parameters have names.
+    Row(RecordBatch),
+}
+
+impl Parameters {
+    /// Which values these are, part by part: the same parts, the same values.
+    pub(crate) fn parts(&self) -> Result<Vec<String>> {
+        Ok(match self {
+            Parameters::None => Vec::new(),
+            Parameters::Positional(values) => values.iter().map(ToString::to_string).collect(),
+            Parameters::Named(values) => values.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            Parameters::Row(row) => vec![row_digest(row)?],
+        })
+    }
+}
+
+/// Names, types and values of the first row, as a hash.
+fn row_digest(row: &RecordBatch) -> Result<String> {
+    let row = row.slice(0, row.num_rows().min(1));
+    let mut bytes = Vec::new();
+    let mut writer = StreamWriter::try_new(&mut bytes, &row.schema()).map_err(from_arrow)?;
+    writer.write(&row).and_then(|()| writer.finish()).map_err(from_arrow)?;
+    drop(writer);
+    Ok(hex::encode(Sha256::digest(&bytes)))
+}
+
+/// What a statement is, before its parameters have values.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// What the statement is.
+    pub kind: StatementKind,
+    /// The columns of its result. Where it has parameters these may still get other types.
+    pub schema: SchemaRef,
+    /// Its parameters in order, named `$1` or `$name`; of the type `Null` where the plan knows none.
+    pub parameters: SchemaRef,
 }
 
 /// What a statement is prepared with.
@@ -56,6 +93,8 @@ pub struct PreparedQuery {
     pub(crate) planning: Duration,
     pub(crate) resources: Resources,
     pub(crate) work: Work,
+    /// As in [`Description::parameters`].
+    pub(crate) parameters: SchemaRef,
 }
 
 impl PreparedQuery {
@@ -77,6 +116,11 @@ impl PreparedQuery {
     /// Schema of the result; output names as promised (file's spelling, `x_1` for duplicates).
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    /// Its parameters in order, named `$1` or `$name`.
+    pub fn parameters(&self) -> SchemaRef {
+        self.parameters.clone()
     }
 
     /// Tables read and their snapshot versions.

@@ -18,9 +18,10 @@ use crate::{
     cancel::Cancel,
     gauges,
     history::{History, QueryRecord},
+    ingest::{self, Ingest},
     page::{self, ParquetPage},
     prepare,
-    prepared::{PreparedQuery, QueryOptions},
+    prepared::{Description, PreparedQuery, QueryOptions},
     result_cache::ResultCache,
     rows::{self, RowsRequest},
     run::{self, BatchStream, RunningQuery},
@@ -123,6 +124,42 @@ impl QueryService {
             self.remember_refused(who, sql, options, error);
         }
         prepared
+    }
+
+    /// What a statement is whose parameters have no values yet. Not for running: nothing of it goes into the history,
+    /// unless it is refused.
+    ///
+    /// # Errors
+    /// As for [`QueryService::prepare`].
+    pub async fn describe(&self, who: &Principal, sql: &str, options: &QueryOptions) -> Result<Description> {
+        let described = prepare::describe(&self.engine, who, sql, options).await;
+        if let Err(error) = &described {
+            self.remember_refused(who, sql, options, error);
+        }
+        described
+    }
+
+    /// Checks where rows that the caller sends may go. They are read once it runs, and on an error, theirs included,
+    /// nothing is left behind. The result is one row with the number of rows.
+    ///
+    /// # Errors
+    /// `permission_denied`, `table_not_found`, `already_exists`, `unknown_column`, `unsupported` for a table that the
+    /// server does not write, `invalid_request` for columns without names of their own.
+    pub async fn prepare_ingest(
+        &self,
+        who: &Principal,
+        ingest: Ingest,
+        schema: SchemaRef,
+        batches: BatchStream,
+        options: &QueryOptions,
+    ) -> Result<PreparedQuery> {
+        ingest::prepare(&self.engine, who, ingest, schema, batches, options).await
+    }
+
+    /// The threads for queries: what computes on a result, such as encoding it, belongs there and not on those that talk
+    /// to clients.
+    pub fn threads(&self) -> &tokio::runtime::Handle {
+        self.engine.cpu.handle()
     }
 
     fn remember_refused(&self, who: &Principal, sql: &str, options: &QueryOptions, error: &Error) {

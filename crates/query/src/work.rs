@@ -32,6 +32,17 @@ pub(crate) enum Work {
     Change(Box<Change>),
 }
 
+impl Work {
+    /// The query in it, where there is one.
+    pub(crate) fn rows(&self) -> Option<&RowsPlan> {
+        match self {
+            Work::Rows(rows) | Work::Analyze(rows) => Some(rows),
+            Work::Write(write) => write.source.rows(),
+            Work::Ready(_) | Work::Change(_) => None,
+        }
+    }
+}
+
 /// Does the work, into the sink. `ready` is told once nothing but the rows themselves is outstanding.
 pub(crate) async fn produce(
     engine: Arc<Engine>,

@@ -1,8 +1,8 @@
-//! Queries whose rows go into files: `CREATE TABLE … AS`, `COPY … TO`, `INSERT INTO`.
+//! Rows that go into files: `CREATE TABLE … AS`, `COPY … TO`, `INSERT INTO`, and what a caller sends.
 
 use std::{pin::pin, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::{Stream, StreamExt};
 use lakebed_catalog::{CreateTable, Freshness};
 use lakebed_formats::{EncodeOptions, Encoder, Format};
@@ -10,14 +10,49 @@ use lakebed_storage::{Location, Mode};
 use lakebed_tables::FileKind;
 use lakebed_types::{Error, ErrorKind, QueryId, Result, TableName};
 use object_store::{ObjectStoreExt, buffered::BufWriter};
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
-use crate::{execute::Rows, plan::RowsPlan, service::Engine, stats::StatsHandle, table_rows::row_count};
+use crate::{execute, plan::RowsPlan, run::BatchStream, service::Engine, stats::StatsHandle, table_rows::row_count};
 
-/// A query and where its rows go.
+/// Rows and where they go.
 pub(crate) struct Write {
-    pub(crate) rows: RowsPlan,
+    pub(crate) source: Source,
     pub(crate) target: Target,
+}
+
+/// Where rows come from.
+pub(crate) enum Source {
+    /// A query.
+    Query(Box<RowsPlan>),
+    /// The caller, in batches of this schema. Only one thread ever takes the stream.
+    Caller { schema: SchemaRef, batches: Mutex<BatchStream> },
+}
+
+impl Source {
+    /// The query, where it is one.
+    pub(crate) fn rows(&self) -> Option<&RowsPlan> {
+        match self {
+            Source::Query(rows) => Some(rows),
+            Source::Caller { .. } => None,
+        }
+    }
+
+    async fn open(self, engine: &Arc<Engine>, stats: StatsHandle) -> Result<Rows> {
+        match self {
+            Source::Query(plan) => {
+                let rows = execute::Rows::open(engine.clone(), *plan, stats).await?;
+                Ok(Rows { schema: rows.schema().clone(), batches: Box::pin(rows.into_stream()) })
+            }
+            Source::Caller { schema, batches } => Ok(Rows { schema, batches: batches.into_inner() }),
+        }
+    }
+}
+
+/// Rows on their way into a file.
+struct Rows {
+    schema: SchemaRef,
+    batches: BatchStream,
 }
 
 /// Where rows go.
@@ -44,7 +79,7 @@ impl Target {
 
 /// Runs the query into its files. One row with the number of rows written. On an error nothing is left behind.
 pub(crate) async fn run(engine: Arc<Engine>, write: Write, stats: StatsHandle, id: QueryId) -> Result<RecordBatch> {
-    let rows = Rows::open(engine.clone(), write.rows, stats).await?;
+    let rows = write.source.open(&engine, stats).await?;
     let written = match write.target {
         Target::NewTable { name, lake, or_replace } => new_table(&engine, rows, name, &lake, or_replace, id).await?,
         Target::File { location, format: Format::Parquet } => parquet(&engine, rows, &location).await?,
@@ -110,17 +145,16 @@ async fn append(engine: &Engine, rows: Rows, name: &TableName, folder: &Location
 }
 
 async fn parquet(engine: &Engine, rows: Rows, file: &Location) -> Result<u64> {
-    let schema = rows.schema().clone();
-    let written = lakebed_tables::write_parquet(engine.catalog.storage(), file, schema, rows.into_stream()).await?;
+    let written = lakebed_tables::write_parquet(engine.catalog.storage(), file, rows.schema, rows.batches).await?;
     Ok(written.rows)
 }
 
 async fn encoded(engine: &Engine, rows: Rows, file: &Location, format: Format) -> Result<u64> {
     engine.catalog.storage().check(file, Mode::ReadWrite)?;
     let store = engine.catalog.storage().store(file)?;
-    let encoder = Encoder::new(format, rows.schema().clone(), EncodeOptions::default())?;
+    let encoder = Encoder::new(format, rows.schema, EncodeOptions::default())?;
     let mut upload = BufWriter::new(store, file.path().clone());
-    match upload_all(&mut upload, encoder, rows.into_stream(), file).await {
+    match upload_all(&mut upload, encoder, rows.batches, file).await {
         Ok(written) => {
             upload.shutdown().await.map_err(|error| write_failed(error, file))?;
             Ok(written)

@@ -22,6 +22,9 @@ pub(super) struct DemoArgs {
     /// Address of the HTTP API [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
+    /// Address of Arrow Flight SQL, or off [default: 127.0.0.1:8815]
+    #[arg(long, value_name = "ADDRESS")]
+    flight: Option<String>,
     /// Folder of the sample data and the catalog
     #[arg(long, value_name = "FOLDER", default_value = "lakebed-data")]
     data_dir: String,
@@ -38,6 +41,7 @@ pub(super) async fn run(args: DemoArgs, mut sources: Sources, logging: Logging) 
     let serve_args = ServeArgs {
         locations: vec![location],
         http: args.http,
+        flight: args.flight,
         data_dir: Some(args.data_dir),
         parquet_pages: Some(pages),
         ..ServeArgs::default()
@@ -69,15 +73,16 @@ fn write_samples(folder: &Path, rows: u64) -> Result<()> {
     Ok(())
 }
 
-fn announce(url: &str) {
+fn announce(url: &str, flight: Option<&str>) {
     let program = std::env::current_exe().map_or_else(|_| "lakebed".to_owned(), |path| path.display().to_string());
+    let flight = flight.map(|url| format!("\n  {url}   Arrow Flight SQL: ADBC, JDBC, pyarrow")).unwrap_or_default();
     eprint!(
         "
 Lakebed is serving three tables: sample, events, billing.
 
   {url}/            tables and a query box
   {url}/docs        the API, to try out
-  {url}/metrics     what it is doing
+  {url}/metrics     what it is doing{flight}
 
 Try:
 

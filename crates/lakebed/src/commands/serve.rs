@@ -10,17 +10,18 @@ use std::{
 
 use clap::Args;
 use lakebed_access::{Access, DEFAULT_WORKGROUP, Grants, NewKey, Principal, Role};
+use lakebed_api_flight::{FlightSettings, FlightState};
 use lakebed_api_rest::{RestSettings, RestState};
 use lakebed_catalog::CrawlRequest;
 use lakebed_query::QueryService;
 use lakebed_storage::Location;
-use lakebed_types::{DatabaseName, Error, Result, format_count};
+use lakebed_types::{DatabaseName, Error, Result, SystemClock, format_count};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     assembly::{Lake, LakeOptions},
     duties::{self, Duties, metrics_recorder},
-    http::{HttpServer, Tls},
+    http::{Api, HttpServer, Tls},
     logging::Logging,
     progress,
     reload::{self, Live},
@@ -29,7 +30,7 @@ use crate::{
     traces,
 };
 
-/// Crawls the locations into database `default` and serves them over HTTP
+/// Crawls the locations into database `default` and serves them over HTTP and Arrow Flight
 #[derive(Debug, Args, Default)]
 pub(super) struct ServeArgs {
     /// Folders, files or buckets, such as data/ or s3://bucket/prefix/; NAME=LOCATION makes one table of it
@@ -38,6 +39,9 @@ pub(super) struct ServeArgs {
     /// Address of the HTTP API [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) http: Option<String>,
+    /// Address of Arrow Flight SQL, or off [default: 127.0.0.1:8815]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) flight: Option<String>,
     /// Folder of the catalog, spill files and kept results [default: lakebed-data]
     #[arg(long, value_name = "FOLDER")]
     pub(super) data_dir: Option<String>,
@@ -65,15 +69,15 @@ const FIRST_KEY: &str = "admin";
 const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_secs(2);
 
 pub(super) async fn run(args: ServeArgs, sources: Sources, logging: Logging) -> Result<()> {
-    serve(args, sources, logging, |_| {}).await
+    serve(args, sources, logging, |_, _| {}).await
 }
 
-/// Serves until a signal; `started` is called once with the URL, when the tables are there.
+/// Serves until a signal; `started` is called once with the URLs of HTTP and of Flight, when the tables are there.
 pub(super) async fn serve(
     args: ServeArgs,
     mut sources: Sources,
     logging: Logging,
-    started: impl FnOnce(&str),
+    started: impl FnOnce(&str, Option<&str>),
 ) -> Result<()> {
     set_flags(&mut sources, &args)?;
     let server = ServerSettings::read(&sources.values)?;
@@ -88,18 +92,34 @@ pub(super) async fn serve(
     let page = prometheus.clone();
     lake.query.set_metrics(move || page.render());
     let state = RestState::new(lake.query.clone(), settings, ready.clone());
-    let http = HttpServer::bind(&server, tls.clone()).await?;
+    let http = HttpServer::bind(server.http, Api::Http, &server, tls.clone()).await?;
     let url = http.url();
+    let flight = match server.flight {
+        Some(address) => Some(HttpServer::bind(address, Api::Flight, &server, tls.clone()).await?),
+        None => None,
+    };
+    let flight_url = flight.as_ref().map(HttpServer::url);
+    let flight_state = flight_state(&server, &lake.query, secret, &ready)?;
     trust(&lake.query, &sources)?;
     close_to_strangers(&server, lake.query.access()).await?;
     let stop = CancellationToken::new();
     let traced = logging.traces();
     let reloads = tokio::spawn(Live { sources, tls: tls.clone(), query: lake.query.clone(), logging }.watch());
-    let mut router = lakebed_api_rest::router(state);
-    if traced {
-        router = router.layer(axum::middleware::from_fn(traces::traced));
-    }
-    let serving = tokio::spawn(http.serve(router, stop.clone()));
+    let traceable = |router: axum::Router| match traced {
+        true => router.layer(axum::middleware::from_fn(traces::traced)),
+        false => router,
+    };
+    let http = http.serve(traceable(lakebed_api_rest::router(state)), stop.clone());
+    let serving = match flight {
+        Some(flight) => {
+            let router = traceable(lakebed_api_flight::router(flight_state.clone())?);
+            let flight = flight.serve(router, stop.clone());
+            tokio::spawn(async {
+                tokio::join!(http, flight);
+            })
+        }
+        None => tokio::spawn(http),
+    };
     let signal = crate::http::shutdown_signal();
     tokio::pin!(signal);
     tokio::select! {
@@ -107,10 +127,10 @@ pub(super) async fn serve(
         () = &mut signal => return Ok(()),
     }
     ready.store(true, Ordering::Release);
-    tracing::info!(url, "serving");
-    let duties = tokio::spawn(Duties { query: lake.query.clone(), tls, prometheus }.run());
+    tracing::info!(url, flight = flight_url, "serving");
+    let duties = tokio::spawn(Duties { query: lake.query.clone(), flight: flight_state, tls, prometheus }.run());
     let watch = tokio::spawn(duties::watch_memory(lake.query.clone()));
-    started(&url);
+    started(&url, flight_url.as_deref());
     signal.await;
     ready.store(false, Ordering::Release);
     tracing::info!(grace = ?server.shutdown_grace, "draining");
@@ -135,6 +155,7 @@ fn set_flags(sources: &mut Sources, args: &ServeArgs) -> Result<()> {
         sources,
         &[
             ("--http", "server.http", args.http.clone()),
+            ("--flight", "server.flight", args.flight.clone()),
             ("--data-dir", "data.dir", args.data_dir.clone()),
             ("--lake", "data.lake", args.lake.clone()),
             ("--allow-write", "data.writable", writable),
@@ -156,18 +177,17 @@ fn trust(query: &QueryService, sources: &Sources) -> Result<()> {
 /// Sees to it that an address which others can reach wants a key or a token. Where there is neither yet, an administrator's
 /// key is made and shown on stdout, which holds nothing else.
 async fn close_to_strangers(server: &ServerSettings, access: &Access) -> Result<()> {
-    if server.http.ip().is_loopback() {
-        return Ok(());
-    }
+    let mut addresses = std::iter::once(server.http).chain(server.flight);
+    let Some(address) = addresses.find(|address| !address.ip().is_loopback()) else { return Ok(()) };
     let keys = access.keys();
     if server.tls.is_none() && (access.wants_credentials() || !server.insecure) {
-        tracing::warn!(address = %server.http, "keys and results cross the network in the clear: set server.tls_cert, or put a proxy with TLS in front");
+        tracing::warn!(%address, "keys and results cross the network in the clear: set server.tls_cert, or put a proxy with TLS in front");
     }
     if access.wants_credentials() {
         return Ok(());
     }
     if server.insecure {
-        tracing::warn!(address = %server.http, "INSECURE: everyone who reaches this address may query every table");
+        tracing::warn!(%address, "INSECURE: everyone who reaches this address may query every table");
         return Ok(());
     }
     let first = NewKey {
@@ -250,6 +270,20 @@ async fn crawl_all(lake: &Lake, tables: &[Served]) -> Result<()> {
         tracing::info!(location = %served.location, tables = found.count(), files = format_count(report.listed), "crawled");
     }
     Ok(())
+}
+
+fn flight_state(
+    server: &ServerSettings,
+    query: &QueryService,
+    token_secret: [u8; 32],
+    ready: &Arc<AtomicBool>,
+) -> Result<FlightState> {
+    let settings = FlightSettings {
+        message_bytes: server.flight_message_bytes,
+        idle_client: query.access().limits().idle_client,
+        ..FlightSettings::new(token_secret)
+    };
+    FlightState::new(query.clone(), settings, ready.clone(), Arc::new(SystemClock))
 }
 
 fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration, token_secret: [u8; 32]) -> RestSettings {

@@ -27,12 +27,19 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::Tls;
+use super::{Api, Tls};
 
 /// Bytes of a request's line and headers.
 const HEADER_BYTES: usize = 32 << 10;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 100;
+/// The same for gRPC, whose clients put keys, cookies and parameters of their URLs into headers.
+const GRPC_HEADER_BYTES: u32 = 64 << 10;
+/// What a client may send ahead on one stream and on one connection: rows for tables come in messages of megabytes.
+const GRPC_STREAM_WINDOW: u32 = 4 << 20;
+const GRPC_CONNECTION_WINDOW: u32 = 16 << 20;
+/// Bytes of one stream's answer that wait in the connection.
+const GRPC_SEND_BUFFER: usize = 1 << 20;
 /// How often a silent HTTP/2 client is asked whether it is still there, and how long it has to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WAIT: Duration = Duration::from_secs(10);
@@ -47,6 +54,7 @@ const SPEAK_TLS: &[u8] =
 #[derive(Clone)]
 pub(super) struct Context {
     pub(super) router: Router,
+    pub(super) api: Api,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) handshake_timeout: Duration,
     pub(super) header_timeout: Duration,
@@ -59,20 +67,35 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, context: Context)
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
     let Some(tls) = context.tls.clone() else {
-        return http1(stream, peer, &context).await;
+        return match context.api {
+            Api::Http => http1(stream, peer, &context).await,
+            Api::Flight if begins(&stream, &context).await => http2(stream, peer, &context).await,
+            Api::Flight => {}
+        };
     };
     let shaken = tokio::select! {
         shaken = timeout(context.handshake_timeout, handshake(&tls, stream)) => shaken,
         () = context.stop.cancelled() => return,
     };
     let outcome = match shaken {
-        Ok(Ok(stream)) if is_http2(&stream) => return http2(stream, peer, &context).await,
+        Ok(Ok(stream)) if context.api == Api::Flight || is_http2(&stream) => {
+            return http2(stream, peer, &context).await;
+        }
         Ok(Ok(stream)) => return http1(stream, peer, &context).await,
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it took too long".to_owned(),
     };
     metrics::counter!("lakebed_tls_handshakes_failed_total").increment(1);
     tracing::debug!(%peer, reason = outcome, "a TLS handshake failed");
+}
+
+/// Whether the client says anything in time: the protocol itself would wait for ever.
+async fn begins(stream: &TcpStream, context: &Context) -> bool {
+    let mut first = [0];
+    tokio::select! {
+        peeked = timeout(context.header_timeout, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
+        () = context.stop.cancelled() => false,
+    }
 }
 
 async fn handshake(tls: &Tls, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
@@ -126,16 +149,24 @@ async fn http1(stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, co
     drive(connection, &context.stop, |connection| connection.graceful_shutdown()).await;
 }
 
-async fn http2(stream: TlsStream<TcpStream>, peer: SocketAddr, context: &Context) {
+async fn http2(stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, context: &Context) {
     let router = TowerToHyperService::new(context.router.clone());
     let service = service_fn(move |request: Request<Incoming>| router.call(with_peer(request, peer)));
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES as u32)
         .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_WAIT)
-        .serve_connection(TokioIo::new(stream), service);
+        .keep_alive_timeout(PING_WAIT);
+    if context.api == Api::Flight {
+        builder
+            .max_header_list_size(GRPC_HEADER_BYTES)
+            .initial_stream_window_size(GRPC_STREAM_WINDOW)
+            .initial_connection_window_size(GRPC_CONNECTION_WINDOW)
+            .max_send_buf_size(GRPC_SEND_BUFFER);
+    }
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     drive(connection, &context.stop, |connection| connection.graceful_shutdown()).await;
 }
 

@@ -17,10 +17,38 @@ use crate::settings::ServerSettings;
 /// How long to rest when the system has no more handles.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
+/// What is spoken at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// HTTP/1.1, and HTTP/2 over TLS.
+    Http,
+    /// gRPC: HTTP/2 alone.
+    Flight,
+}
+
+impl Api {
+    fn scheme(self, tls: bool) -> &'static str {
+        match (self, tls) {
+            (Api::Http, false) => "http",
+            (Api::Http, true) => "https",
+            (Api::Flight, false) => "grpc",
+            (Api::Flight, true) => "grpc+tls",
+        }
+    }
+
+    fn way_out(self) -> &'static str {
+        match self {
+            Api::Http => "Choose another address with --http.",
+            Api::Flight => "Choose another address with --flight, or --flight off for none.",
+        }
+    }
+}
+
 /// A bound listener.
 pub(crate) struct HttpServer {
     listener: TcpListener,
     address: SocketAddr,
+    api: Api,
     connections: Arc<Semaphore>,
     addresses: Addresses,
     tls: Option<Arc<Tls>>,
@@ -29,21 +57,27 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds the address of the settings.
+    /// Binds an address for an API, with the bounds of the settings.
     ///
     /// # Errors
     /// `unavailable` if the address is taken or not ours.
-    pub(crate) async fn bind(settings: &ServerSettings, tls: Option<Arc<Tls>>) -> Result<Self> {
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        api: Api,
+        settings: &ServerSettings,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<Self> {
         let failed = |error: std::io::Error| {
-            Error::new(ErrorKind::Unavailable, format!("cannot listen on {}: {error}", settings.http))
-                .with_hint("Is another server running there? Choose another address with --http.")
+            Error::new(ErrorKind::Unavailable, format!("cannot listen on {address}: {error}"))
+                .with_hint(format!("Is another server running there? {}", api.way_out()))
                 .with_source(error)
         };
-        let listener = TcpListener::bind(settings.http).await.map_err(failed)?;
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self {
             listener,
             address,
+            api,
             connections: Arc::new(Semaphore::new(settings.connections)),
             addresses: Addresses::new(settings.connections_per_address),
             tls,
@@ -54,8 +88,7 @@ impl HttpServer {
 
     /// Where it is reached: `https://127.0.0.1:8000`, with the port that the system chose for port 0.
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{}://{}", self.api.scheme(self.tls.is_some()), self.address)
     }
 
     /// Accepts connections until `stop`, then lets each finish the answer that it is sending. Beyond the bound,
@@ -63,6 +96,7 @@ impl HttpServer {
     pub(crate) async fn serve(self, router: Router, stop: CancellationToken) {
         let context = Context {
             router,
+            api: self.api,
             tls: self.tls.clone(),
             handshake_timeout: self.handshake_timeout,
             header_timeout: self.header_timeout,

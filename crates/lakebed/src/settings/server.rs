@@ -8,6 +8,12 @@ use super::{Key, Values};
 
 pub(super) const KEYS: &[Key] = &[
     Key { name: "server.http", default: "127.0.0.1:8000", about: "Address of the HTTP API." },
+    Key { name: "server.flight", default: "127.0.0.1:8815", about: "Address of Arrow Flight SQL, or `off`." },
+    Key {
+        name: "server.flight_message_limit",
+        default: "64MiB",
+        about: "Size of a message that a client of Flight may send: a batch of rows that it adds to a table.",
+    },
     Key {
         name: "server.insecure",
         default: "false",
@@ -30,7 +36,7 @@ pub(super) const KEYS: &[Key] = &[
         about: "PEM file of authorities: only clients with a certificate of one of them are let in.",
     },
     Key { name: "server.handshake_timeout", default: "10s", about: "Time for a client to begin TLS." },
-    Key { name: "server.connections", default: "1000", about: "Open HTTP connections at once." },
+    Key { name: "server.connections", default: "1000", about: "Open connections at once, of each API." },
     Key {
         name: "server.connections_per_address",
         default: "200",
@@ -64,6 +70,9 @@ pub(crate) struct TlsSettings {
 #[derive(Debug, Clone)]
 pub(crate) struct ServerSettings {
     pub(crate) http: SocketAddr,
+    /// None: there is no Flight.
+    pub(crate) flight: Option<SocketAddr>,
+    pub(crate) flight_message_bytes: usize,
     pub(crate) insecure: bool,
     pub(crate) open_metrics: bool,
     pub(crate) tls: Option<TlsSettings>,
@@ -82,6 +91,8 @@ impl ServerSettings {
     pub(crate) fn read(values: &Values) -> Result<Self> {
         Ok(Self {
             http: values.parse("server.http", "an address such as 127.0.0.1:8000")?,
+            flight: flight(values)?,
+            flight_message_bytes: usize::try_from(values.bytes("server.flight_message_limit")?).unwrap_or(usize::MAX),
             insecure: values.flag("server.insecure")?,
             open_metrics: values.flag("server.open_metrics")?,
             tls: TlsSettings::read(values)?,
@@ -94,6 +105,13 @@ impl ServerSettings {
             parquet_pages: values.text("server.parquet_pages").map(str::to_owned),
             token_secret: values.text("server.token_secret").map(str::to_owned),
         })
+    }
+}
+
+fn flight(values: &Values) -> Result<Option<SocketAddr>> {
+    match values.text("server.flight") {
+        Some(text) if text.eq_ignore_ascii_case("off") => Ok(None),
+        _ => values.parse("server.flight", "an address such as 127.0.0.1:8815, or off").map(Some),
     }
 }
 

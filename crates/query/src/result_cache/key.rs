@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use lakebed_access::Principal;
-use lakebed_types::DatabaseName;
+use lakebed_types::{DatabaseName, Result};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) struct Reads<'a> {
 }
 
 impl Key {
-    pub(crate) fn new(statement: StatementDigest, reads: &Reads<'_>) -> Self {
+    pub(crate) fn new(statement: StatementDigest, reads: &Reads<'_>) -> Result<Self> {
         let mut hash = Sha256::new();
         hash.update(statement.0);
         let mut add = |part: &str| {
@@ -53,26 +53,19 @@ impl Key {
         // grants are here so that no later right can be forgotten.
         add(reads.who.role().name());
         add(if reads.who.sees_everything() { "everything" } else { "grants" });
-        match reads.parameters {
-            Parameters::None => add("none"),
-            Parameters::Positional(values) => {
-                add("positional");
-                values.iter().for_each(|value| add(&value.to_string()));
-            }
-            Parameters::Named(values) => {
-                add("named");
-                values.iter().for_each(|(name, value)| {
-                    add(name);
-                    add(&value.to_string());
-                });
-            }
-        }
+        add(match reads.parameters {
+            Parameters::None => "none",
+            Parameters::Positional(_) => "positional",
+            Parameters::Named(_) => "named",
+            Parameters::Row(_) => "row",
+        });
+        reads.parameters.parts()?.iter().for_each(|part| add(part));
         add("snapshots");
         for (name, version) in reads.snapshots {
             add(name);
             add(version);
         }
-        Self(hash.finalize().into())
+        Ok(Self(hash.finalize().into()))
     }
 }
 

@@ -17,7 +17,7 @@ fn digest(text: &str) -> Key {
 fn key_of(statement: &sql::Statement, parameters: &Parameters, snapshots: &[(String, String)]) -> Key {
     let (who, database) = (Principal::anonymous(Role::Read), DatabaseName::default_database());
     let reads = Reads { parameters, database: &database, who: &who, snapshots };
-    Key::new(StatementDigest::of(statement).unwrap(), &reads)
+    Key::new(StatementDigest::of(statement).unwrap(), &reads).unwrap()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn ticket(text: &str) -> Ticket {
     let statement = sql::parse(text, &SqlLimits::default()).unwrap();
     let (who, database) = (Principal::anonymous(Role::Read), DatabaseName::default_database());
     let reads = Reads { parameters: &Parameters::None, database: &database, who: &who, snapshots: &[] };
-    let key = Key::new(StatementDigest::of(&statement).unwrap(), &reads);
+    let key = Key::new(StatementDigest::of(&statement).unwrap(), &reads).unwrap();
     Ticket { key, policy: CachePolicy::Use }
 }
 

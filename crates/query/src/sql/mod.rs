@@ -23,7 +23,7 @@ mod tokens;
 pub(crate) use dialect::planner_options;
 pub(crate) use expression::expression;
 pub(crate) use names::output_names;
-pub(crate) use parameters::bind;
+pub(crate) use parameters::{bind, parameters};
 pub(crate) use quote::{identifier as quote_identifier, literal as quote_literal};
 pub(crate) use references::{LocationRef, QualifiedName, ReadFunction, References};
 pub(crate) use show::{Describe, Show};

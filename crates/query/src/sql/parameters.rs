@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use datafusion::{
-    arrow::datatypes::DataType,
+    arrow::{
+        array::{ArrayRef, RecordBatch},
+        datatypes::{DataType, Field, FieldRef},
+    },
     common::{ParamValues, ScalarValue, tree_node::TreeNodeRecursion},
     logical_expr::{Expr, LogicalPlan, expr::Placeholder},
 };
@@ -27,6 +30,81 @@ pub(crate) fn bind(plan: &LogicalPlan, parameters: &Parameters) -> Result<ParamV
         },
         Parameters::Positional(values) => bind_positions(&wanted, values),
         Parameters::Named(values) => bind_names(&wanted, values),
+        Parameters::Row(row) => bind_row(&wanted, row),
+    }
+}
+
+/// The plan's parameters in order: `$1` and on, or by name. Of the type `Null` where the plan knows none. `columns`: where
+/// the rows go, if they go into a table: a parameter that is a whole value has its column's type.
+///
+/// # Errors
+/// `internal`.
+pub(crate) fn parameters(plan: &LogicalPlan, columns: &[FieldRef]) -> Result<Vec<Field>> {
+    let mut known = placeholders(plan)?;
+    let rows: Vec<&[Expr]> = match plan {
+        LogicalPlan::Values(values) => values.values.iter().map(Vec::as_slice).collect(),
+        LogicalPlan::Projection(projection) => vec![&projection.expr],
+        _ => Vec::new(),
+    };
+    for (value, column) in rows.into_iter().flat_map(|row| row.iter().zip(columns)) {
+        if let Expr::Placeholder(Placeholder { id, .. }) = value.clone().unalias()
+            && let Some(unknown @ None) = known.get_mut(id.trim_start_matches('$'))
+        {
+            *unknown = Some(column.data_type().clone());
+        }
+    }
+    let mut wanted: Vec<(String, Option<DataType>)> = known.into_iter().collect();
+    wanted.sort_by_key(|(name, _)| name.parse::<usize>().unwrap_or(usize::MAX));
+    let field = |(name, data_type): (String, Option<DataType>)| {
+        Field::new(format!("${name}"), data_type.unwrap_or(DataType::Null), true)
+    };
+    Ok(wanted.into_iter().map(field).collect())
+}
+
+/// By position, or by name where the statement's parameters have names.
+fn bind_row(wanted: &BTreeMap<String, Option<DataType>>, row: &RecordBatch) -> Result<ParamValues> {
+    if row.num_rows() == 0 {
+        return Err(Error::new(ErrorKind::InvalidQuery, "there is no row of parameters"));
+    }
+    let named = wanted.keys().any(|name| name.parse::<usize>().is_err());
+    let count = row.num_columns();
+    let mut scalars = Vec::with_capacity(count);
+    for (at, (field, column)) in row.schema().fields().iter().zip(row.columns()).enumerate() {
+        let name = match named {
+            true => field.name().trim_start_matches(['$', ':']).to_lowercase(),
+            false => (at + 1).to_string(),
+        };
+        let Some(data_type) = wanted.get(&name) else {
+            let message = match named {
+                true => format!("the statement has no parameter ${name}"),
+                false => format!("{count} parameters are given, the statement has {}", wanted.len()),
+            };
+            return Err(Error::new(ErrorKind::InvalidQuery, message));
+        };
+        scalars.push((name.clone(), arrow_scalar(&name, column, data_type.as_ref())?));
+    }
+    match wanted.keys().find(|name| scalars.iter().all(|(given, _)| given != *name)) {
+        Some(name) => Err(missing(name)),
+        None if named => Ok(ParamValues::from(scalars)),
+        None => Ok(ParamValues::from(scalars.into_iter().map(|(_, value)| value).collect::<Vec<_>>())),
+    }
+}
+
+/// The first value of a column, in the type that the plan wants.
+fn arrow_scalar(name: &str, column: &ArrayRef, wanted: Option<&DataType>) -> Result<ScalarValue> {
+    let unfit = |wanted: &DataType| {
+        let given = sql_type_name(column.data_type());
+        let message = format!("parameter ${name}: this value of {given} is not {}", sql_type_name(wanted));
+        Error::new(ErrorKind::InvalidQuery, message)
+    };
+    let value = ScalarValue::try_from_array(column, 0).map_err(|_| unfit(column.data_type()))?;
+    match wanted {
+        None | Some(DataType::Null) => Ok(value),
+        // A fraction beside a column of integers stays one: `quantity > 1.5`.
+        Some(wanted) if wanted.is_integer() && (value.data_type().is_floating() || value.data_type().is_decimal()) => {
+            Ok(value)
+        }
+        Some(wanted) => value.cast_to(wanted).map_err(|_| unfit(wanted)),
     }
 }
 
