@@ -1,6 +1,6 @@
 """Measures Lakebed against its peers in one run on this machine and writes docs/benchmarks.md.
 
-    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [planning] [start] [cancel] [remote] [endurance]
+    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [flight] [planning] [start] [cancel] [remote] [endurance]
 
 Without a name all of them but `endurance`, which takes 20 minutes.
 
@@ -23,6 +23,7 @@ import duckdb
 import requests
 
 import endurance
+import flight
 import remote
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -71,12 +72,11 @@ def process(command, url, ready, environment=None):
 @contextlib.contextmanager
 def lakebed(*arguments, environment=None):
     with tempfile.TemporaryDirectory() as folder:
-        url = f"http://127.0.0.1:{free_port()}"
-        command = [BINARY, "serve", *map(str, arguments), "--http", url[7:], "--flight", "off",
-                   "--data-dir", folder, "--log", "error"]
+        url, grpc = f"http://127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        command = [BINARY, "serve", *map(str, arguments), "--http", url[7:], "--flight", grpc, "--data-dir", folder, "--log", "error"]
         # What is measured is work: no answer shall be one that was kept.
         with process(command, url, "/ready", {"LAKEBED_QUERY_RESULT_CACHE": "0"} | (environment or {})) as child:
-            child.data_dir = folder
+            child.data_dir, child.flight = folder, f"grpc://{grpc}"
             yield url, child
 
 
@@ -277,6 +277,37 @@ def bench_stream():
     return "The six million rows of lineitem as NDJSON.\n\n" + table(("what", "measured"), rows)
 
 
+def wide_file(rows):
+    file = DATA / "flight" / "billing.parquet"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([BINARY, "generate", "--dataset", "billing", "--rows", str(rows), "--output", str(file)], check=True)
+    return file
+
+
+def bench_flight():
+    folder, wide = tpch_folder(), wide_file(1_000_000)
+    rows = []
+    for name, location in (("lineitem", folder), ("billing", wide.parent)):
+        query = f"SELECT * FROM {name}"
+        ports = {system: f"127.0.0.1:{free_port()}" for system in ("peer", "raw")}
+        with lakebed(f"{location}/") as (_, ours), flight.server("flight_duckdb.py", ports["peer"], location) as peer, \
+                flight.server("flight_raw.py", ports["raw"], ours.flight, query) as raw:
+            urls = {system: f"grpc://{address}" for system, address in ports.items()} | {"lakebed": ours.flight}
+            for url in urls.values():
+                flight.wait(url)
+            pids = {"peer": peer.pid, "raw": raw.pid, "lakebed": ours.pid}
+            for clients in flight.CLIENTS:
+                found, count, sizes = flight.compare(urls, pids, query, clients, resident_mib)
+                (raw_speed, _), (peer_speed, peer_memory), (speed, memory) = (found[system] for system in ("raw", "peer", "lakebed"))
+                rows.append((f"{name}, {count / 1e6:.0f} M rows, {sizes['lakebed'] / 1e9:.2f} GB", clients, f"{raw_speed:.2f}", f"{peer_speed:.2f}",
+                             f"{speed:.2f}", f"{speed / peer_speed:.2f}", f"{speed / raw_speed:.2f}", f"{peer_memory:.0f}", f"{memory:.0f}"))
+                print(*rows[-1], flush=True)
+    text = "All rows of a Parquet file, each client in a process of its own (pyarrow), which reads the stream and drops it: gigabytes a second of all clients together. "
+    text += "`raw` is Arrow's C++ Flight server that sends the same messages from memory. Memory is the most that a server was seen to have, in MiB.\n\n"
+    return text + table(("table", "clients", "raw GB/s", "pyarrow Flight + DuckDB GB/s", "Lakebed GB/s", "Lakebed ÷ peer", "Lakebed ÷ raw", "peer MiB", "Lakebed MiB"), rows)
+
+
 def bench_planning():
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -408,6 +439,7 @@ SECTIONS = {
     "pages": ("Pages of a Parquet file", bench_pages),
     "export": ("One million rows over HTTP", bench_export),
     "stream": ("Six million rows over HTTP", bench_stream),
+    "flight": ("Large results over Arrow Flight", bench_flight),
     "planning": ("Planning over 10,000 files", bench_planning),
     "start": ("Start and idle memory", bench_start),
     "cancel": ("Ending queries early", bench_cancel),

@@ -24,14 +24,15 @@ def clean_environment(extra=None):
 
 
 class Server:
-    """A `lakebed serve` of one's own, stopped at the end."""
+    """A `lakebed serve` of one's own, stopped at the end. `ca`: the authority of its certificate, where it has one."""
 
-    def __init__(self, folder, *arguments, environment=None):
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self.flight = f"grpc://127.0.0.1:{free_port()}"
+    def __init__(self, folder, *arguments, environment=None, ca=None):
+        http, grpc = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.ca = ca
+        self.url = f"https://{http}" if ca else f"http://{http}"
+        self.flight = f"grpc+tls://{grpc}" if ca else f"grpc://{grpc}"
         self.log = folder / "server.log"
-        command = [BINARY, "serve", *map(str, arguments), "--http", self.url.removeprefix("http://")]
-        command += ["--flight", self.flight.removeprefix("grpc://")]
+        command = [BINARY, "serve", *map(str, arguments), "--http", http, "--flight", grpc]
         command += ["--data-dir", str(folder / "lakebed-data")]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, cwd=folder, env=clean_environment(environment), stderr=log)
@@ -44,7 +45,7 @@ class Server:
     def _ready(self):
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return requests.get(self.url + "/ready", timeout=5).status_code == 200
+            return requests.get(self.url + "/ready", timeout=5, verify=str(self.ca or True)).status_code == 200
         except requests.ConnectionError:
             return False
 
