@@ -76,7 +76,7 @@ pub(crate) fn finish(state: SessionState, plan: &LogicalPlan, names: &[String], 
 
 /// A plan whose parameters have no values yet: its columns and their types, and nothing that could run.
 pub(crate) fn described(state: SessionState, plan: LogicalPlan, names: &[String], columns: usize) -> Result<RowsPlan> {
-    let plan = state.analyzer().execute_and_check(plan, &state.config_options(), |_, _| {}).map_err(from_engine)?;
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(from_engine)?;
     with_names(state, plan, names, columns)
 }
 
