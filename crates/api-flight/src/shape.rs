@@ -184,7 +184,7 @@ fn precision(data_type: &DataType) -> Option<(u8, i8)> {
 
 /// Bytes of the values of a batch, without what its buffers hold besides.
 pub(crate) fn bytes_of(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|column| column_bytes(column)).sum()
+    batch.columns().iter().map(column_bytes).sum()
 }
 
 fn column_bytes(column: &ArrayRef) -> usize {

@@ -47,7 +47,7 @@ impl Metadata {
             | Command::CommandGetImportedKeys(_)
             | Command::CommandGetCrossReference(_) => Self::ForeignKeys,
             Command::CommandGetSqlInfo(command) => Self::SqlInfo(command.clone()),
-            Command::CommandGetXdbcTypeInfo(command) => Self::TypeInfo(command.clone()),
+            Command::CommandGetXdbcTypeInfo(command) => Self::TypeInfo(*command),
             _ => return None,
         })
     }
