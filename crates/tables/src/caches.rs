@@ -13,7 +13,7 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
-use crate::{column_cache::ColumnCache, object::DataObject, page::PageFile};
+use crate::{column_cache::ColumnCache, contained::contained, object::DataObject, page::PageFile};
 
 /// Asked for at the end of a file whose footer's length is not known.
 pub(crate) const TAIL_BYTES: u64 = 512 * 1024;
@@ -126,6 +126,7 @@ impl ReadCaches {
             return Ok(footer);
         }
         let read = async { read_footer(object, indexed, tail_bytes).await.map(|(footer, _)| Arc::new(footer)) };
+        let read = contained(object.location(), read);
         self.footers.try_get_with(FooterKey::new(object, indexed), read).await
     }
 
@@ -135,6 +136,7 @@ impl ReadCaches {
             let footer = self.footer(object, true, TAIL_BYTES).await.map_err(shared)?;
             PageFile::new(footer, object.location()).map(Arc::new)
         };
+        let read = contained(object.location(), read);
         self.pages.try_get_with(FooterKey::new(object, true), read).await
     }
 
@@ -198,6 +200,12 @@ pub(crate) async fn read_footer(object: &DataObject, indexed: bool, tail_bytes: 
         let buffers = object.read_many(&ranges).await?;
         if footer_bytes == 0 {
             footer_bytes = buffers.first().map_or(0, |end| footer_length(end));
+            // The decoder would look for it before the beginning of the file.
+            if footer_bytes > size {
+                return Err(damaged(ParquetError::EOF(format!(
+                    "a footer of {footer_bytes} bytes in a file of {size}"
+                ))));
+            }
         }
         decoder.push_ranges(ranges, buffers).map_err(damaged)?;
         match decoder.try_decode().map_err(damaged)? {

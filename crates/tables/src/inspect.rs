@@ -12,6 +12,7 @@ use parquet::{arrow::parquet_to_arrow_schema, file::metadata::ParquetMetaData};
 use crate::{
     Compression, FileKind, Inspection, Rejected, TextOptions,
     caches::{damaged, read_footer},
+    contained::contained,
     object::DataObject,
     schema::plain_type,
     summary::summarize,
@@ -80,7 +81,7 @@ async fn parquet(object: &DataObject) -> Result<Result<Inspection, Rejected>> {
         let summary = summarize(&footer, &schema, tail_bytes)?;
         Ok::<_, Error>((schema, summary))
     };
-    match read.await {
+    match contained(object.location(), read).await {
         Ok((schema, _)) if schema.fields().is_empty() => Ok(Err(Rejected::Empty)),
         Ok((schema, summary)) => Ok(Ok(Inspection {
             kind: FileKind::Parquet,

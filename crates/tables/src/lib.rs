@@ -10,6 +10,7 @@ mod adapter;
 mod caches;
 mod column_cache;
 mod columns;
+mod contained;
 mod counters;
 mod estimate;
 mod glob;

@@ -7,7 +7,7 @@ use arrow::{
     compute::concat_batches,
     datatypes::SchemaRef,
 };
-use futures::TryStreamExt;
+use futures::{TryFutureExt, TryStreamExt};
 use lakebed_storage::{Location, Storage};
 use lakebed_types::{Error, ErrorKind, Result};
 use parquet::{
@@ -22,6 +22,7 @@ use parquet::{
 use crate::{
     ReadCaches,
     caches::{damaged, shared},
+    contained::contained,
     inspect::file_schema,
     object::DataObject,
     reader::Reader,
@@ -151,7 +152,7 @@ async fn decode(
         .with_batch_size(limit.min(BATCH_ROWS))
         .build()
         .map_err(|error| unreadable(location, error))?;
-    rows.try_collect().await.map_err(|error| unreadable(location, error))
+    contained(location, rows.try_collect().map_err(|error| unreadable(location, error))).await
 }
 
 fn unreadable(location: &Location, error: ParquetError) -> Error {

@@ -64,9 +64,21 @@ async fn looking_into_bad_files_says_why() {
     let footer = wrong.len() - 60;
     wrong[footer..footer + 40].fill(0xEE);
     std::fs::write(lake.path("wrong.parquet"), wrong).unwrap();
-    for (name, expected) in
-        [("cut", "Damaged"), ("empty", "Empty"), ("tiny", "Damaged"), ("secret", "Unsupported"), ("wrong", "Damaged")]
-    {
+    let without_length = &good[..good.len() - 8];
+    for (name, length) in [("long", i32::MAX as u32), ("negative", u32::MAX), ("longer", good.len() as u32 - 7)] {
+        let bytes = [without_length, &length.to_le_bytes(), b"PAR1"].concat();
+        std::fs::write(lake.path(&format!("{name}.parquet")), bytes).unwrap();
+    }
+    for (name, expected) in [
+        ("cut", "Damaged"),
+        ("empty", "Empty"),
+        ("tiny", "Damaged"),
+        ("secret", "Unsupported"),
+        ("wrong", "Damaged"),
+        ("long", "Damaged"),
+        ("negative", "Damaged"),
+        ("longer", "Damaged"),
+    ] {
         let location = lake.location(&format!("{name}.parquet"));
         let meta = lake.storage.head(&location).await.unwrap();
         let rejected: Rejected = inspect(&lake.storage, &location, &meta).await.unwrap().unwrap_err();
