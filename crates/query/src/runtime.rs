@@ -94,3 +94,37 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         _ => "panic without a message",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_of_its_caller_and_ends_nothing_else() {
+        let cpu = CpuRuntime::new(1).unwrap();
+        let caller = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let limit = Duration::from_secs(60);
+        for _ in 0..10 {
+            let planned = caller.block_on(cpu.plan(limit, || -> Result<()> { panic!("a bug with a secret in it") }));
+            let error = planned.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(!error.message().contains("secret"), "{error}");
+            let executed = caller.block_on(cpu.handle().spawn(async { panic!("another") }));
+            assert_eq!(panicked(executed.unwrap_err()).kind(), ErrorKind::Internal);
+        }
+        assert_eq!(caller.block_on(cpu.plan(limit, || Ok(7))).unwrap(), 7);
+        assert_eq!(caller.block_on(cpu.handle().spawn(async { 8 })).unwrap(), 8);
+    }
+
+    #[test]
+    fn who_plans_for_too_long_is_told_so_while_others_are_served() {
+        let cpu = CpuRuntime::new(1).unwrap();
+        let caller = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let endless = move || Ok(held.recv().is_ok());
+        let error = caller.block_on(cpu.plan(Duration::from_millis(20), endless)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+        assert_eq!(caller.block_on(cpu.plan(Duration::from_secs(60), || Ok(7))).unwrap(), 7);
+        drop(release);
+    }
+}
