@@ -32,7 +32,7 @@ pub(crate) fn target() -> PathBuf {
 
 /// By these cargo describes xtask to itself. Some build scripts watch them, so passing them on would build the engine anew
 /// whenever a command by hand and one of xtask take turns.
-const OF_XTASK: [&str; 9] = [
+pub(crate) const OF_XTASK: [&str; 9] = [
     "CARGO_MANIFEST_DIR",
     "CARGO_MANIFEST_PATH",
     "CARGO_MANIFEST_LINKS",

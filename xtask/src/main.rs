@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask test | tidy | bench | docs`.
+//! Developer commands: `cargo xtask test | tidy | bench | docs | fuzz`.
 
 mod bench;
 mod docs;
 mod environment;
+mod fuzz;
 mod load;
 mod metrics;
 mod test;
@@ -20,6 +21,7 @@ Usage: cargo xtask COMMAND
   tidy                checks the floors between crates and the layout rules
   bench [NAME]...     builds the release binary, installs the peers, measures, writes docs/benchmarks.md
   docs [--check]      writes the generated reference pages, or fails where one is stale
+  fuzz [TARGET [SECONDS]]    runs a fuzz target, or `all`, under libFuzzer on nightly; a file instead of SECONDS is one input
   load URL CLIENTS SECONDS   sends requests to a server on this machine, for benchmarks; {A..B} in the URL counts
 ";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("bench") => bench::run(&rest),
         Some("docs") => docs::run(&rest),
+        Some("fuzz") => fuzz::run(&rest),
         Some("load") => load::run(&rest),
         Some("--help" | "-h") => {
             print!("{USAGE}");
