@@ -10,6 +10,8 @@
 
 mod mutate;
 mod panics;
+#[cfg(feature = "engine")]
+mod store;
 mod targets;
 #[cfg(feature = "engine")]
 mod world;

@@ -28,11 +28,13 @@ use lakebed_query::{CachePolicy, Parameters, PreparedQuery, QueryOptions, QueryS
 use lakebed_storage::{Location, Mode, Storage, StorageSettings};
 use lakebed_testkit::{TestResult, csv_bytes, ndjson_bytes, parquet_bytes};
 use lakebed_types::{DatabaseName, ErrorKind, Result, SystemClock};
-use object_store::{ObjectMeta, ObjectStoreExt, memory::InMemory, path::Path};
+use object_store::{ObjectMeta, ObjectStoreExt, path::Path};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
+
+use crate::store::MemoryStore;
 
 /// Whatever an input asks for, this long it may take at most.
 const PATIENCE: Duration = Duration::from_secs(9);
@@ -53,7 +55,7 @@ pub(crate) struct World {
     pub(crate) query: QueryService,
     pub(crate) storage: Storage,
     router: Router,
-    store: Arc<InMemory>,
+    store: Arc<MemoryStore>,
     written: AtomicU64,
     _folder: TempDir,
 }
@@ -75,7 +77,7 @@ pub(crate) fn world() -> &'static World {
 impl World {
     fn new() -> TestResult<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let (folder, store) = (TempDir::with_prefix("lakebed-fuzz-")?, Arc::new(InMemory::new()));
+        let (folder, store) = (TempDir::with_prefix("lakebed-fuzz-")?, Arc::new(MemoryStore::default()));
         let storage = Storage::new(StorageSettings::default());
         storage.allow_through(store.clone(), &Location::parse("s3://lake/")?, Mode::ReadWrite);
         let query = runtime.block_on(start(&store, &storage, &folder))?;
@@ -174,7 +176,7 @@ pub(crate) fn options() -> QueryOptions {
     }
 }
 
-async fn start(store: &InMemory, storage: &Storage, folder: &TempDir) -> TestResult<QueryService> {
+async fn start(store: &MemoryStore, storage: &Storage, folder: &TempDir) -> TestResult<QueryService> {
     fill(store).await?;
     let clock = Arc::new(SystemClock);
     let settings = CatalogSettings { default_freshness: Freshness::Manual, ..CatalogSettings::default() };
@@ -218,7 +220,7 @@ async fn start(store: &InMemory, storage: &Storage, folder: &TempDir) -> TestRes
 }
 
 /// `kinds` has a column of every sort, `trips` two files, `zones` is CSV, `notes` NDJSON, `events` is partitioned.
-async fn fill(store: &InMemory) -> TestResult {
+async fn fill(store: &MemoryStore) -> TestResult {
     let write = async |name: &str, bytes: Vec<u8>| store.put(&Path::from(name), bytes.into()).await.map(drop);
     write("data/kinds/all.parquet", parquet_bytes(&[kinds()?], None)?).await?;
     for part in 0..2 {

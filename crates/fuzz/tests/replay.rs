@@ -34,21 +34,22 @@ fn replay(name: &str) {
     let target = target(name);
     let kept = std::env::temp_dir().join(format!("lakebed-fuzz-{name}"));
     println!("the input under way is in {}", kept.display());
-    let run = |what: &str, input: &[u8]| {
-        println!("{what}");
+    let run = |input: &[u8]| {
         fs::write(&kept, input).unwrap();
         target.run(input);
     };
     let named = corpus(name);
     assert!(!named.is_empty(), "{name} has no corpus");
     for (file, input) in &named {
-        run(file, input);
+        println!("{file}");
+        run(input);
     }
     let dictionary = fs::read_to_string(fuzz_folder().join(format!("dictionaries/{name}.dict"))).unwrap_or_default();
     let (words, inputs): (_, Vec<_>) = (words(&dictionary), named.into_iter().map(|(_, input)| input).collect());
     let mut mutator = Mutator::new(SEED, &inputs, &words, target.max_bytes);
-    for round in 0..target.rounds {
-        run(&format!("mutation {round}"), &mutator.next_input());
+    println!("mutations");
+    for _ in 0..target.rounds {
+        run(&mutator.next_input());
     }
     fs::remove_file(&kept).unwrap();
 }
