@@ -83,7 +83,8 @@ impl World {
         let query = runtime.block_on(start(&store, &storage, &folder))?;
         let settings = RestSettings { token_secret: TOKEN_SECRET, ..RestSettings::default() };
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
-        let state = RestState::new(query.clone(), settings, Arc::new(AtomicBool::new(true)), prometheus);
+        query.set_metrics(move || prometheus.render());
+        let state = RestState::new(query.clone(), settings, Arc::new(AtomicBool::new(true)));
         let (router, written) = (router(state), AtomicU64::default());
         Ok(Self { runtime, query, storage, router, store, written, _folder: folder })
     }
@@ -186,6 +187,7 @@ async fn start(store: &MemoryStore, storage: &Storage, folder: &TempDir) -> Test
         location: Location::parse("s3://lake/data/")?,
         database: DatabaseName::default_database(),
         table: None,
+        files: None,
         dry_run: false,
     };
     catalog.crawl(&crawl, &|_| {}).await?;
