@@ -52,7 +52,7 @@ fn targets() -> Result<Vec<String>> {
 /// cargo-fuzz, and the versions of dependencies that the product itself is built with.
 fn prepare() -> Result {
     if !has_cargo_command("fuzz") {
-        step("cargo-fuzz", nightly(&["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ]))?;
+        step("cargo-fuzz", &mut nightly(&["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ]))?;
     }
     let lock = root().join("fuzz/Cargo.lock");
     fs::copy(root().join("Cargo.lock"), &lock).map_err(|error| format!("{}: {error}", lock.display()))?;
