@@ -1,9 +1,14 @@
 //! The catalog: opening and closing it, and what all its parts share.
 
-use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use lakebed_storage::Storage;
-use lakebed_types::{Clock, DatabaseName, Error, ErrorKind, Result};
+use lakebed_types::{Clock, DatabaseName, Error, ErrorKind, Result, TableName};
 use parking_lot::Mutex;
 
 use crate::{
@@ -49,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) slots: Slots,
     /// Crawls that run in this process, by database and location.
     pub(crate) crawling: Mutex<HashSet<String>>,
+    /// Second names, each with the table that it means.
+    pub(crate) aliases: Mutex<HashMap<TableName, TableName>>,
     // Last: released when the connections are gone.
     _lock: Option<CatalogLock>,
 }
@@ -91,8 +98,16 @@ impl Catalog {
         databases::insert(write.connection(), &DatabaseName::default_database(), None, now).await?;
         runs::interrupt_all(write.connection(), now).await?;
         write.commit().await?;
-        let inner =
-            Inner { store, storage, settings, clock, slots: Slots::default(), crawling: Mutex::default(), _lock: lock };
+        let inner = Inner {
+            store,
+            storage,
+            settings,
+            clock,
+            slots: Slots::default(),
+            crawling: Mutex::default(),
+            aliases: Mutex::default(),
+            _lock: lock,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -68,7 +68,15 @@ impl Catalog {
     /// # Errors
     /// Those of the catalog file.
     pub async fn databases(&self) -> Result<Vec<Database>> {
-        databases::all(&mut *self.inner.store.read().await?).await
+        let mut connection = self.inner.store.read().await?;
+        let mut all = databases::all(&mut connection).await?;
+        let named: Vec<DatabaseName> = self.inner.aliases.lock().keys().map(|alias| alias.database().clone()).collect();
+        for database in all.iter_mut().filter(|database| named.contains(&database.name)) {
+            let default = self.inner.settings.default_freshness;
+            let stored = tables::list(&mut connection, Some(&database.name), default).await?;
+            database.tables += self.aliases_among(&database.name, &stored).len() as u64;
+        }
+        Ok(all)
     }
 
     /// One database.

@@ -63,7 +63,7 @@ impl Catalog {
         let may_be_empty = request.schema.is_some() && request.kind.is_some();
         let listed = match &request.written {
             Some(objects) => Ok((request.location.clone(), Listing::of(objects.clone()))),
-            None => survey::list_written(&self.inner, &request.location, &|_| {}).await,
+            None => survey::list_written(&self.inner, &request.location, &|_| true, &|_| {}).await,
         };
         let (location, listing) = match listed {
             Ok(found) => found,

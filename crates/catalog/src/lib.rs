@@ -8,6 +8,7 @@
 //! The rooms: `store` is SQLite and nothing else; `survey` lists a location and looks into new files; `content` and
 //! `settled` decide what one table has from what was found; `look` does that for one table, `crawler` for a whole location.
 
+mod alias;
 mod catalog;
 mod content;
 mod crawler;

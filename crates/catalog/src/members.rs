@@ -1,5 +1,6 @@
 //! Which paths below a table's location are candidates for the table.
 
+use lakebed_tables::matches_pattern;
 use serde::{Deserialize, Serialize};
 
 use crate::path::{folders, hidden_part, hive_keys, hive_pair, is_value_folder, pattern};
@@ -12,6 +13,8 @@ pub(crate) struct Members {
     pub(crate) scope: Scope,
     /// Only paths of this pattern, where a folder holds several tables.
     pub(crate) pattern: Option<String>,
+    /// Only paths that match this, as in a shell, because someone said so.
+    pub(crate) files: Option<String>,
     /// Only paths without `key=value` folders.
     pub(crate) without_keys: bool,
     /// Someone said that all files here are this table, whatever columns they share.
@@ -40,7 +43,8 @@ impl Members {
         };
         let hidden = hidden_part(path).is_some() || (self.without_keys && !hive_keys(path).is_empty());
         let named = self.pattern.as_ref().is_none_or(|wanted| *wanted == pattern(path));
-        scope && named && !hidden && !self.excluded.iter().any(|excluded| is_at_or_below(excluded, path))
+        let asked_for = self.files.as_ref().is_none_or(|files| matches_pattern(files, path));
+        scope && named && asked_for && !hidden && !self.excluded.iter().any(|excluded| is_at_or_below(excluded, path))
     }
 }
 

@@ -89,6 +89,9 @@ pub(crate) struct Survey {
 /// Called often.
 pub(crate) type Progress<'a> = &'a (dyn Fn(CrawlProgress) + Send + Sync);
 
+/// Whether a path below a location is a candidate at all.
+pub(crate) type Accept<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
+
 impl Listing {
     /// The same objects have the same fingerprint, in every process.
     pub(crate) fn fingerprint(&self) -> Vec<u8> {
@@ -129,14 +132,15 @@ impl Found {
 }
 
 /// Lists a location that someone wrote: `s3://bucket/data` is the folder `data/` where there is no such object. Says
-/// which it is.
+/// which it is. `accept` as for [`list`].
 pub(crate) async fn list_written(
     inner: &Inner,
     location: &Location,
+    accept: Accept<'_>,
     progress: Progress<'_>,
 ) -> Result<(Location, Listing)> {
     let location = inner.storage.resolve(location).await?;
-    let listing = list(inner, &location, &|_| true, progress).await?;
+    let listing = list(inner, &location, accept, progress).await?;
     Ok((location, listing))
 }
 
@@ -145,7 +149,7 @@ pub(crate) async fn list_written(
 pub(crate) async fn list(
     inner: &Inner,
     location: &Location,
-    accept: &(dyn Fn(&str) -> bool + Send + Sync),
+    accept: Accept<'_>,
     progress: Progress<'_>,
 ) -> Result<Listing> {
     let (mut objects, mut listed, mut unreadable) = (Vec::new(), 0, Vec::new());
@@ -166,14 +170,16 @@ pub(crate) async fn list(
             progress(CrawlProgress { listed, ..CrawlProgress::default() });
         }
         let path = relative(location, &meta);
+        if !accept(path) {
+            continue;
+        }
         match refusal(location, path, &meta) {
             Some(new) => {
                 let entry = refused.entry(new.path.clone()).or_insert(Refused { files: 0, bytes: 0, ..new });
                 entry.files += 1;
                 entry.bytes += meta.size;
             }
-            None if accept(path) => objects.push(meta),
-            None => {}
+            None => objects.push(meta),
         }
         if objects.len() + refused.len() + unreadable.len() > inner.settings.max_files {
             return Err(too_many(location, inner.settings.max_files));

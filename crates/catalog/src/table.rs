@@ -21,7 +21,10 @@ impl Catalog {
         if records.is_empty() && !database::exists(&mut connection, database).await? {
             return Err(database::not_found(&mut connection, database).await?);
         }
-        Ok(records.into_iter().map(|record| record.table).collect())
+        let aliases = self.aliases_among(database, &records);
+        let mut all: Vec<Table> = records.into_iter().map(|record| record.table).chain(aliases).collect();
+        all.sort_by(|left, right| left.name.table().cmp(right.name.table()));
+        Ok(all)
     }
 
     /// One table or view, as the last look found it. In memory after the first time.
@@ -32,9 +35,15 @@ impl Catalog {
         match self.inner.slots.described(name) {
             Ok(table) => Ok(table),
             Err(generation) => {
-                let table = self.record(name).await?.table;
-                self.inner.slots.describe(generation, &table);
-                Ok(table)
+                let mut connection = self.inner.store.read().await?;
+                if let Some(record) = find(&mut connection, name, self.inner.settings.default_freshness).await? {
+                    self.inner.slots.describe(generation, &record.table);
+                    return Ok(record.table);
+                }
+                match self.alias(&mut connection, name).await? {
+                    Some(view) => Ok(view),
+                    None => Err(not_found(&mut connection, name).await?),
+                }
             }
         }
     }
@@ -67,6 +76,7 @@ impl Catalog {
         let mut write = self.inner.store.write().await?;
         let existing = match find(write.connection(), name, self.inner.settings.default_freshness).await {
             Ok(Some(existing)) => existing,
+            Ok(None) if view && self.inner.aliases.lock().remove(name).is_some() => return Ok(true),
             Ok(None) if if_exists => return Ok(false),
             Err(error) if if_exists && error.kind() == ErrorKind::DatabaseNotFound => return Ok(false),
             Ok(None) => return Err(not_found(write.connection(), name).await?),

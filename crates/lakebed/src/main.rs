@@ -14,6 +14,8 @@ mod logging;
 mod progress;
 mod reload;
 mod remote;
+mod results;
+mod served;
 mod settings;
 mod token_secret;
 mod traces;

@@ -1,12 +1,18 @@
 //! Patterns over object paths: `*` and `?` within a segment, `[a-z]` for one character, `**` for any number of folders.
 
-/// Whether a text is a pattern at all.
-pub(crate) fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
+/// Where patterns begin to be ones.
+const SPECIAL: [char; 3] = ['*', '?', '['];
+
+/// The folder that a pattern's files lie below, with its slash, and the rest, such as `data/` and `*/sales-*.parquet`. The
+/// folder is empty where the pattern begins with its first segment. None for a text that is no pattern.
+pub fn split_pattern(text: &str) -> Option<(&str, &str)> {
+    let special = text.find(SPECIAL)?;
+    let folder_end = text[..special].rfind('/').map_or(0, |slash| slash + 1);
+    Some(text.split_at(folder_end))
 }
 
-/// Whether a path matches. Both without leading slash.
-pub(crate) fn matches(pattern: &str, path: &str) -> bool {
+/// Whether a path matches a pattern of `*`, `?`, `[a-z]` and `**`. Both without leading slash.
+pub fn matches_pattern(pattern: &str, path: &str) -> bool {
     let pattern: Vec<&str> = pattern.split('/').collect();
     let path: Vec<&str> = path.split('/').collect();
     segments(&pattern, &path)
@@ -83,6 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pattern_begins_after_its_folder() {
+        assert_eq!(split_pattern("s3://b/day=*/x.csv"), Some(("s3://b/", "day=*/x.csv")));
+        assert_eq!(split_pattern("*.csv"), Some(("", "*.csv")));
+        assert_eq!(split_pattern("data/x.csv"), None);
+    }
+
+    #[test]
     fn patterns_match_as_in_a_shell() {
         let cases = [
             ("lake/*.parquet", "lake/a.parquet", true),
@@ -99,7 +112,7 @@ mod tests {
             ("[", "[", true),
         ];
         for (pattern, path, expected) in cases {
-            assert_eq!(matches(pattern, path), expected, "{pattern} on {path}");
+            assert_eq!(matches_pattern(pattern, path), expected, "{pattern} on {path}");
         }
     }
 }

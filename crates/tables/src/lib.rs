@@ -36,6 +36,7 @@ mod write;
 pub use caches::ReadCaches;
 pub use counters::ScanCounters;
 pub use estimate::estimate;
+pub use glob::{matches_pattern, split_pattern};
 pub use inspect::inspect;
 pub use kind::{Compression, FileKind, Inspection, Rejected, TextOptions};
 pub use open::open_location;

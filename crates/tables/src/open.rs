@@ -9,8 +9,8 @@ use lakebed_types::{Error, ErrorKind, Result};
 use object_store::{ObjectMeta, path::Path};
 
 use crate::{
-    DataFile, FileKind, Inspection, Rejected, SchemaConflict, Snapshot, SnapshotParts, glob, hive::hive_values,
-    inspect, merge_schemas, partition_type,
+    DataFile, FileKind, Inspection, Rejected, SchemaConflict, Snapshot, SnapshotParts, hive::hive_values, inspect,
+    matches_pattern, merge_schemas, partition_type, split_pattern,
 };
 
 /// Files that are looked into at once.
@@ -43,8 +43,8 @@ struct Found {
 }
 
 async fn find(storage: &Storage, text: &str, max_files: usize) -> Result<Found> {
-    if glob::is_pattern(text) {
-        return find_pattern(storage, text, max_files).await;
+    if let Some((folder, pattern)) = split_pattern(text) {
+        return find_pattern(storage, folder, pattern, max_files).await;
     }
     let location = Location::parse(text)?;
     storage.check(&location, Mode::Read)?;
@@ -64,16 +64,12 @@ async fn find(storage: &Storage, text: &str, max_files: usize) -> Result<Found> 
     Ok(Found { location, files })
 }
 
-async fn find_pattern(storage: &Storage, text: &str, max_files: usize) -> Result<Found> {
-    let special = text.find(['*', '?', '[']).unwrap_or(text.len());
-    let folder_end = text[..special].rfind('/').map_or(0, |slash| slash + 1);
-    let folder = if folder_end == 0 { "./" } else { &text[..folder_end] };
-    let location = Location::parse(folder)?;
+async fn find_pattern(storage: &Storage, folder: &str, rest: &str, max_files: usize) -> Result<Found> {
+    let location = Location::parse(if folder.is_empty() { "./" } else { folder })?;
     storage.check(&location, Mode::Read)?;
     let prefix = location.path().as_ref().trim_end_matches('/');
-    let rest = &text[folder_end..];
     let pattern = if prefix.is_empty() { rest.to_owned() } else { format!("{prefix}/{rest}") };
-    let files = list(storage, &location, max_files, |path| glob::matches(&pattern, path.as_ref())).await?;
+    let files = list(storage, &location, max_files, |path| matches_pattern(&pattern, path.as_ref())).await?;
     Ok(Found { location, files })
 }
 

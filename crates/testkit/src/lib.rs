@@ -18,7 +18,7 @@ pub use encode::{csv_bytes, gzip, json_array_bytes, ndjson_bytes, parquet_bytes}
 pub use faulty_store::{Fault, FaultyStore};
 pub use lake::TestLake;
 pub use s3_server::{S3Key, S3Server, weed_binary};
-pub use scripts::{Answer, Door, run_scripts};
+pub use scripts::{Answer, Door, or_empty, run_scripts, scripts_folder, scripts_lake};
 
 /// What a test unwraps.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

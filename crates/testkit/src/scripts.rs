@@ -1,10 +1,20 @@
 //! SQL behaviour as scripts: one source, run through every API.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use arrow::{
+    array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray},
+    error::ArrowError,
+    util::display::array_value_to_string,
+};
 use async_trait::async_trait;
 use lakebed_types::Error;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+use crate::{TestLake, TestResult};
 
 /// The text of a result's values, row by row. NULL is `NULL`, an empty string is `(empty)`.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +23,51 @@ pub struct Answer {
     pub columns: usize,
     /// The rows, in order.
     pub rows: Vec<Vec<String>>,
+}
+
+impl Answer {
+    /// The rows of batches of this many columns.
+    ///
+    /// # Errors
+    /// Arrow's, for a value that has no text.
+    pub fn of_batches(columns: usize, batches: &[RecordBatch]) -> TestResult<Self> {
+        let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| cells(batch, row)));
+        Ok(Self { columns, rows: rows.collect::<Result<_, _>>()? })
+    }
+}
+
+fn cells(batch: &RecordBatch, row: usize) -> Result<Vec<String>, ArrowError> {
+    let text = |column: &ArrayRef| match column.is_null(row) {
+        true => Ok("NULL".to_owned()),
+        false => array_value_to_string(column, row).map(or_empty),
+    };
+    batch.columns().iter().map(text).collect()
+}
+
+/// As scripts write a text.
+pub fn or_empty(text: String) -> String {
+    if text.is_empty() { "(empty)".to_owned() } else { text }
+}
+
+/// Where the scripts are.
+pub fn scripts_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sql")
+}
+
+/// The tables that the scripts are about.
+///
+/// # Errors
+/// Those of the lake.
+pub fn scripts_lake() -> TestResult<TestLake> {
+    let lake = TestLake::new()?;
+    let trips = RecordBatch::try_from_iter([
+        ("VendorID", Arc::new(Int64Array::from(vec![1, 2, 1])) as ArrayRef),
+        ("payment", Arc::new(StringArray::from(vec!["card", "card", "cash"])) as ArrayRef),
+        ("fare", Arc::new(Float64Array::from(vec![10.5, 7.25, 20.0])) as ArrayRef),
+        ("day", Arc::new(Int32Array::from(vec![1, 1, 2])) as ArrayRef),
+    ])?;
+    lake.write_parquet("trips/part-0.parquet", &[trips])?;
+    Ok(lake)
 }
 
 /// A way in: the query service itself, HTTP, or whatever comes.

@@ -211,7 +211,9 @@ async fn metadata(
         Some(name) => seen.table(&TableName::parse(&name, &default)?).await?,
         None => {
             let none = || Error::new(ErrorKind::TableNotFound, "the database `default` has no table");
-            seen.tables(&default).await?.into_iter().next().ok_or_else(none)?
+            let mut tables = seen.tables(&default).await?;
+            tables.sort_by_key(|table| matches!(table.kind, TableKind::View { .. }));
+            tables.into_iter().next().ok_or_else(none)?
         }
     };
     let s3_url = match &table.kind {

@@ -354,6 +354,7 @@ async fn start_run(
         location: crawler.location,
         database: crawler.database,
         table: None,
+        files: None,
         dry_run: body.dry_run,
     };
     if body.dry_run {

@@ -1,17 +1,14 @@
 //! The SQL scripts of `tests/sql`, each through the query service itself and through HTTP: one source, equal answers.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray},
-    util::display::array_value_to_string,
-};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use lakebed_access::{AdmitOptions, Principal};
 use lakebed_api_rest::RestSettings;
 use lakebed_query::{CachePolicy, Parameters, QueryOptions, QueryService};
-use lakebed_testkit::{Answer, Door, TestLake, run_scripts};
+use lakebed_testkit::{Answer, Door, or_empty, run_scripts, scripts_folder, scripts_lake};
 use lakebed_types::{DatabaseName, Error, ErrorKind};
 use serde_json::Value;
 
@@ -36,17 +33,8 @@ impl Door for Service {
         let running = self.0.run(admitted, prepared).await?;
         let columns = running.schema.fields().len();
         let batches: Vec<RecordBatch> = running.batches.try_collect().await?;
-        let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| cells(batch, row))).collect();
-        Ok(Answer { columns, rows })
+        Ok(Answer::of_batches(columns, &batches).unwrap())
     }
-}
-
-fn cells(batch: &RecordBatch, row: usize) -> Vec<String> {
-    let text = |column: &ArrayRef| match column.is_null(row) {
-        true => "NULL".to_owned(),
-        false => or_empty(array_value_to_string(column, row).unwrap()),
-    };
-    batch.columns().iter().map(text).collect()
 }
 
 /// `POST /v1/sql` with the whole stack of layers.
@@ -76,33 +64,17 @@ fn as_text(value: &Value) -> String {
     }
 }
 
-fn or_empty(text: String) -> String {
-    if text.is_empty() { "(empty)".to_owned() } else { text }
-}
-
 async fn server() -> Server {
-    let lake = TestLake::new().unwrap();
-    let trips = RecordBatch::try_from_iter([
-        ("VendorID", Arc::new(Int64Array::from(vec![1, 2, 1])) as ArrayRef),
-        ("payment", Arc::new(StringArray::from(vec!["card", "card", "cash"])) as ArrayRef),
-        ("fare", Arc::new(Float64Array::from(vec![10.5, 7.25, 20.0])) as ArrayRef),
-        ("day", Arc::new(Int32Array::from(vec![1, 1, 2])) as ArrayRef),
-    ]);
-    lake.write_parquet("trips/part-0.parquet", &[trips.unwrap()]).unwrap();
-    Server::over(lake, RestSettings::default()).await
-}
-
-fn scripts() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/sql"))
+    Server::over(scripts_lake().unwrap(), RestSettings::default()).await
 }
 
 #[tokio::test]
 async fn scripts_hold_for_the_query_service() {
     let server = server().await;
-    run_scripts(scripts(), Service(server.query.clone())).await.unwrap();
+    run_scripts(&scripts_folder(), Service(server.query.clone())).await.unwrap();
 }
 
 #[tokio::test]
 async fn scripts_hold_over_http() {
-    run_scripts(scripts(), Http(Arc::new(server().await))).await.unwrap();
+    run_scripts(&scripts_folder(), Http(Arc::new(server().await))).await.unwrap();
 }

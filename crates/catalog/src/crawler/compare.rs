@@ -34,8 +34,9 @@ pub(super) struct Plan<'a> {
 pub(super) fn crawl_key(request: &CrawlRequest) -> String {
     let location = request.location.to_string();
     let location = location.trim_end_matches('/');
+    let files = request.files.as_ref().map(|files| format!("/{files}")).unwrap_or_default();
     match &request.table {
-        Some(name) => format!("{}={location}", name.to_lowercase()),
+        Some(name) => format!("{}={location}{files}", name.to_lowercase()),
         None => location.to_owned(),
     }
 }

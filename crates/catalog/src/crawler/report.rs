@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lakebed_storage::Location;
+use lakebed_tables::matches_pattern;
 use lakebed_types::DatabaseName;
 
 /// A location that is crawled under a name.
@@ -28,8 +29,17 @@ pub struct CrawlRequest {
     pub database: DatabaseName,
     /// `NAME=LOCATION`: the whole location is this one table.
     pub table: Option<String>,
+    /// `NAME=LOCATION/*.parquet`: of the location only the files that match this; wants `table`.
+    pub files: Option<String>,
     /// Only says what a crawl would do.
     pub dry_run: bool,
+}
+
+impl CrawlRequest {
+    /// Whether a path below the location is to be looked at.
+    pub(crate) fn wants(&self, path: &str) -> bool {
+        self.files.as_ref().is_none_or(|files| matches_pattern(files, path))
+    }
 }
 
 /// How far a crawl is.

@@ -25,12 +25,15 @@ impl Catalog {
     /// # Errors
     /// `database_not_found`; `location_not_allowed`; `conflict` while the same location is being crawled into the same
     /// database; `already_exists` where the request names a table that is no crawl's; the store's errors. The run of a
-    /// failed crawl is recorded with its error.
+    /// failed crawl is recorded with its error. `invalid_request` for a pattern of files without the table's name.
     pub async fn crawl(
         &self,
         request: &CrawlRequest,
         progress: &(dyn Fn(CrawlProgress) + Send + Sync),
     ) -> Result<CrawlReport> {
+        if request.files.is_some() && request.table.is_none() {
+            return Err(Error::invalid_request("a pattern of files needs the name of their table"));
+        }
         self.inner.storage.check(&request.location, Mode::Read)?;
         self.database(&request.database).await?;
         let _turn = Turn::take(&self.inner, request)?;
@@ -82,7 +85,8 @@ impl Catalog {
         progress: &(dyn Fn(CrawlProgress) + Send + Sync),
     ) -> Result<()> {
         let inner = &self.inner;
-        let (location, listing) = survey::list_written(inner, &request.location, progress).await?;
+        let (location, listing) =
+            survey::list_written(inner, &request.location, &|path| request.wants(path), progress).await?;
         let survey = survey::inspect_new(inner, &location, listing, !request.dry_run, progress).await?;
         (report.listed, report.inspected, report.reused) = (survey.listed, survey.inspected, survey.reused);
         let drafts = drafts(request, &location, &survey);
@@ -127,10 +131,21 @@ impl Catalog {
 fn drafts(request: &CrawlRequest, location: &lakebed_storage::Location, survey: &Survey) -> Vec<Draft> {
     let files: Vec<LayoutFile> = survey.found.iter().map(LayoutFile::from).collect();
     match &request.table {
-        Some(name) => one_table(name, &files, location.is_folder()).into_iter().collect(),
+        Some(name) => {
+            one_table(name, &files, location.is_folder()).map(|draft| asked_for(draft, request)).into_iter().collect()
+        }
         None if !location.is_folder() => one_table(&root_name(location), &files, false).into_iter().collect(),
         None => plan(&table_name(&root_name(location)), &files),
     }
+}
+
+/// A pattern of files stays with the table, for the next look.
+fn asked_for(mut draft: Draft, request: &CrawlRequest) -> Draft {
+    if let Some(files) = &request.files {
+        draft.reason = format!("the files {files} were named as one table");
+        draft.members.files = Some(files.clone());
+    }
+    draft
 }
 
 fn begun(inner: &Inner, request: &CrawlRequest) -> CrawlReport {

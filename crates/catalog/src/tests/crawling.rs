@@ -169,6 +169,34 @@ async fn a_named_location_is_one_table() {
 }
 
 #[tokio::test]
+async fn a_pattern_of_files_is_one_table_and_stays_one() {
+    let lake = Lake::new().await;
+    for (path, x) in [("sales/1.parquet", 1), ("sales/2.parquet", 2), ("sales/old/3.parquet", 3)] {
+        lake.parquet(path, &[("x", ints(&[x]))]);
+    }
+    lake.write("sales/notes.csv", "a\n1\n");
+    let request = CrawlRequest {
+        location: lake.location("sales/"),
+        table: Some("sales".to_owned()),
+        files: Some("*.parquet".to_owned()),
+        ..lake.request(false)
+    };
+    let report = lake.catalog.crawl(&request, &|_| {}).await.unwrap();
+    assert_eq!(lines(&report), [r#""" table sales 2 new"#]);
+
+    lake.parquet("sales/4.parquet", &[("x", ints(&[4]))]);
+    lake.parquet("sales/old/5.parquet", &[("x", ints(&[5]))]);
+    let lake = lake.reopen().await;
+    assert_eq!(lake.catalog.refresh(&name("sales")).await.unwrap().rows(), Some(3), "the next look asks the same");
+    let narrower = CrawlRequest { files: Some("[12].parquet".to_owned()), ..request.clone() };
+    let report = lake.catalog.crawl(&narrower, &|_| {}).await.unwrap();
+    assert_eq!(lines(&report), [r#""" table sales 2 changed"#]);
+
+    let nameless = CrawlRequest { table: None, ..request };
+    assert_eq!(lake.catalog.crawl(&nameless, &|_| {}).await.unwrap_err().kind(), ErrorKind::InvalidRequest);
+}
+
+#[tokio::test]
 async fn one_file_is_one_table() {
     let lake = Lake::new().await;
     lake.write("Daily Report.csv", "a,b\n1,2\n");

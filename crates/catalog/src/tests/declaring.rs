@@ -174,3 +174,34 @@ async fn what_is_dropped_is_not_found_and_the_nearest_name_is_offered() {
     lake.crawl().await;
     assert_eq!(lake.catalog.snapshot(&name("orders")).await.unwrap().rows(), Some(1));
 }
+
+#[tokio::test]
+async fn another_name_is_a_view_that_hides_nothing() {
+    let lake = Lake::new().await;
+    lake.parquet("sales/1.parquet", &[("Id", ints(&[1]))]);
+    lake.crawl().await;
+    let (catalog, default) = (&lake.catalog, DatabaseName::default_database());
+    catalog.also_known_as(name("sales"), name("dataset"));
+    let names = async || {
+        let tables = catalog.tables(&default).await.unwrap();
+        tables.iter().map(|table| table.name.table().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["dataset", "sales"]);
+    assert_eq!(catalog.database(&default).await.unwrap().tables, 2);
+    let view = catalog.table(&name("dataset")).await.unwrap();
+    assert!(matches!(&view.kind, TableKind::View { sql } if sql == r#"SELECT * FROM "default"."sales""#));
+    assert_eq!(view.schema.field(0).name(), "Id");
+
+    lake.parquet("other/1.parquet", &[("x", ints(&[1]))]);
+    catalog.create_external_table(over(&lake, "dataset", "other/")).await.unwrap();
+    let real = catalog.table(&name("dataset")).await.unwrap();
+    assert_eq!((names().await.len(), real.files), (2, 1), "what is stored comes first");
+    catalog.drop_table(&name("dataset"), false, false).await.unwrap();
+    assert!(catalog.drop_table(&name("dataset"), false, true).await.unwrap());
+    assert_eq!(catalog.table(&name("dataset")).await.unwrap_err().kind(), ErrorKind::TableNotFound);
+
+    catalog.also_known_as(name("sales"), name("dataset"));
+    catalog.drop_table(&name("sales"), false, false).await.unwrap();
+    assert_eq!(catalog.table(&name("dataset")).await.unwrap_err().kind(), ErrorKind::TableNotFound);
+    assert!(names().await.is_empty());
+}

@@ -108,6 +108,7 @@ impl Lake {
             location: self.location(""),
             database: DatabaseName::default_database(),
             table: None,
+            files: None,
             dry_run,
         }
     }

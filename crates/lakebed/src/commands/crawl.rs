@@ -4,20 +4,19 @@ use std::io::Write as _;
 
 use clap::Args;
 use comfy_table::{Table, presets};
-use lakebed_catalog::{Change, CrawlReport, CrawlRequest, Outcome};
-use lakebed_storage::Location;
+use lakebed_catalog::{Change, CrawlReport, Outcome};
 use lakebed_types::{DatabaseName, Error, Result, format_bytes, format_count};
 
 use crate::{
     assembly::{Lake, LakeOptions},
-    progress,
+    served::Served,
     settings::Sources,
 };
 
 /// Finds the tables below a location and records them in the catalog
 #[derive(Debug, Args)]
 pub(super) struct CrawlArgs {
-    /// A folder or bucket, such as data/ or s3://bucket/prefix/; NAME=LOCATION makes it one table
+    /// A folder or bucket, such as data/ or s3://bucket/prefix/; NAME=LOCATION makes it one table, NAME='data/*.parquet' all files that match
     location: String,
     /// The database that the tables go to
     #[arg(long, default_value = "default")]
@@ -32,32 +31,16 @@ pub(super) struct CrawlArgs {
 
 pub(super) async fn run(args: CrawlArgs, mut sources: Sources) -> Result<()> {
     super::set_flags(&mut sources, &[("--data-dir", "data.dir", args.data_dir)])?;
-    let (table, location) = super::serve::split_name(&args.location);
-    let location = Location::parse(&location)?;
+    let served = Served::parse(&args.location)?;
     let lake = Lake::open(
         &sources,
-        LakeOptions { readable: vec![location.clone()], in_memory: args.dry_run, ..LakeOptions::default() },
+        LakeOptions { readable: vec![served.location.clone()], in_memory: args.dry_run, ..LakeOptions::default() },
     )
     .await?;
     if lake.query.catalog().database(&args.database).await.is_err() {
         lake.query.catalog().create_database(&args.database, true, None).await?;
     }
-    let request = CrawlRequest {
-        crawler: crawler_name(&location, &args.database),
-        location,
-        database: args.database,
-        table,
-        dry_run: args.dry_run,
-    };
-    let bar = progress::crawl_bar(&args.location);
-    let report = lake.query.catalog().crawl(&request, &|at| progress::show_crawl(&bar, at)).await;
-    bar.finish_and_clear();
-    print_report(&report?)
-}
-
-/// The crawler that a location's runs are recorded under.
-pub(super) fn crawler_name(location: &Location, database: &DatabaseName) -> String {
-    format!("{database} {location}")
+    print_report(&served.crawl(lake.query.catalog(), &args.database, args.dry_run).await?)
 }
 
 fn print_report(report: &CrawlReport) -> Result<()> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     assembly,
-    remote::Server,
+    remote::HttpApi,
     settings::{ClientSettings, Sources, parse_duration},
 };
 
@@ -84,7 +84,7 @@ pub(super) async fn run(args: KeysArgs, mut sources: Sources) -> Result<()> {
         ],
     )?;
     match &args.url {
-        Some(url) => there(&Server::new(url, &ClientSettings::read(&sources.values))?, args.action).await,
+        Some(url) => there(&HttpApi::new(url, &ClientSettings::read(&sources.values))?, args.action).await,
         None => here(&assembly::open_keys(&sources).await?, args.action).await,
     }
 }
@@ -105,7 +105,7 @@ async fn here(keys: &Keys, action: Action) -> Result<()> {
     }
 }
 
-async fn there(server: &Server, action: Action) -> Result<()> {
+async fn there(server: &HttpApi, action: Action) -> Result<()> {
     match action {
         Action::Create(args) => {
             let NewKey { name, role, grants, workgroup, expires } = args.into_new(SystemClock.now())?;

@@ -12,7 +12,6 @@ use clap::Args;
 use lakebed_access::{Access, DEFAULT_WORKGROUP, Grants, NewKey, Principal, Role};
 use lakebed_api_flight::{FlightSettings, FlightState};
 use lakebed_api_rest::{RestSettings, RestState};
-use lakebed_catalog::CrawlRequest;
 use lakebed_query::QueryService;
 use lakebed_storage::Location;
 use lakebed_types::{DatabaseName, Error, Result, SystemClock, format_count};
@@ -23,8 +22,8 @@ use crate::{
     duties::{self, Duties, metrics_recorder},
     http::{Api, HttpServer, Tls},
     logging::Logging,
-    progress,
     reload::{self, Live},
+    served::{self, Served},
     settings::{LogSettings, OidcSettings, ServerSettings, Sources},
     token_secret::token_secret,
     traces,
@@ -33,7 +32,8 @@ use crate::{
 /// Crawls the locations into database `default` and serves them over HTTP and Arrow Flight
 #[derive(Debug, Args, Default)]
 pub(super) struct ServeArgs {
-    /// Folders, files or buckets, such as data/ or s3://bucket/prefix/; NAME=LOCATION makes one table of it
+    /// Folders, files or buckets, such as data/ or s3://bucket/prefix/; NAME=LOCATION makes one table of it, and of
+    /// NAME='data/*.parquet' all files that match
     #[arg(value_name = "[NAME=]LOCATION")]
     pub(super) locations: Vec<String>,
     /// Address of the HTTP API [default: 127.0.0.1:8000]
@@ -208,29 +208,15 @@ async fn close_to_strangers(server: &ServerSettings, access: &Access) -> Result<
     Ok(())
 }
 
-/// A location to serve, and the one table that it shall be.
-struct Served {
-    table: Option<String>,
-    location: Location,
-}
-
 fn tables_to_serve(args: &ServeArgs, sources: &Sources) -> Result<Vec<Served>> {
-    let from_file = sources.tables.iter().map(|(name, location)| (Some(name.clone()), location.clone()));
-    let from_line = args.locations.iter().map(|text| split_name(text));
-    from_line
-        .chain(from_file)
-        .map(|(table, location)| Ok(Served { table, location: Location::parse(&location)? }))
-        .collect()
-}
-
-/// Splits `NAME=LOCATION`. A `=` after a slash belongs to the location, as in `s3://b/year=2024/`.
-pub(super) fn split_name(text: &str) -> (Option<String>, String) {
-    match text.split_once('=') {
-        Some((name, location)) if !name.is_empty() && !name.contains(['/', ':', '\\']) => {
-            (Some(name.to_owned()), location.to_owned())
-        }
-        _ => (None, text.to_owned()),
+    let from_file = sources.tables.iter().map(|(name, location)| Served::named(name, location));
+    let tables = args.locations.iter().map(|text| Served::parse(text)).chain(from_file).collect::<Result<Vec<_>>>()?;
+    served::check_names(&tables)?;
+    if let Some((named, count)) = served::strays(&tables) {
+        let table = named.table.as_deref().unwrap_or_default();
+        tracing::warn!(table, file = %named.location, "the {count} files after it become tables of their own: quote a pattern, as in '{table}=folder/*.parquet', to make one table of all");
     }
+    Ok(tables)
 }
 
 async fn open_lake(args: &ServeArgs, sources: &Sources, tables: &[Served], server: &ServerSettings) -> Result<Lake> {
@@ -251,25 +237,22 @@ fn fixed_part(template: &str) -> &str {
 async fn crawl_all(lake: &Lake, tables: &[Served]) -> Result<()> {
     let database = DatabaseName::default_database();
     let catalog = lake.query.catalog();
+    let mut reports = Vec::with_capacity(tables.len());
     for served in tables {
-        let request = CrawlRequest {
-            crawler: super::crawl::crawler_name(&served.location, &database),
-            location: served.location.clone(),
-            database: database.clone(),
-            table: served.table.clone(),
-            dry_run: false,
-        };
-        let bar = progress::crawl_bar(&served.location.to_string());
-        let report = catalog.crawl(&request, &|at| progress::show_crawl(&bar, at)).await;
-        bar.finish_and_clear();
-        let report = report?;
+        let report = served.crawl(catalog, &database, false).await?;
         for entry in report.entries.iter().filter(|entry| entry.outcome != lakebed_catalog::Outcome::Table) {
             tracing::warn!(path = entry.path, reason = entry.reason, "left out");
         }
-        let found = report.entries.iter().filter(|entry| entry.outcome == lakebed_catalog::Outcome::Table);
-        tracing::info!(location = %served.location, tables = found.count(), files = format_count(report.listed), "crawled");
+        let found = report.entries.iter().filter(|entry| entry.outcome == lakebed_catalog::Outcome::Table).count();
+        match &served.files {
+            Some(files) if found == 0 => tracing::warn!(location = %served.location, files, "no file matches"),
+            _ => {
+                tracing::info!(location = %served.location, tables = found, files = format_count(report.listed), "crawled")
+            }
+        }
+        reports.push(report);
     }
-    Ok(())
+    served::name_single_file(catalog, tables, &reports).await
 }
 
 fn flight_state(
@@ -300,13 +283,6 @@ fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration, toke
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_stands_before_the_first_equals_sign() {
-        assert_eq!(split_name("sales=s3://b/year=2024/"), (Some("sales".into()), "s3://b/year=2024/".into()));
-        assert_eq!(split_name("s3://b/year=2024/"), (None, "s3://b/year=2024/".into()));
-        assert_eq!(split_name("data/"), (None, "data/".into()));
-    }
 
     #[test]
     fn a_template_allows_its_fixed_folder() {

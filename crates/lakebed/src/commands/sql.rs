@@ -3,20 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use futures::StreamExt as _;
 use lakebed_access::{AdmitOptions, Principal};
-use lakebed_catalog::CrawlRequest;
-use lakebed_formats::{EncodeOptions, Encoder, Format};
-use lakebed_query::{CachePolicy, Parameters, QueryOptions, RunningQuery};
+use lakebed_formats::Format;
+use lakebed_query::{CachePolicy, Parameters, QueryOptions};
 use lakebed_storage::Location;
-use lakebed_types::{DatabaseName, Error, Estimate, QueryStatistics, Result, format_bytes, format_count};
+use lakebed_types::{DatabaseName, Error, Estimate, Result, format_bytes, format_count};
 
 use crate::{
     assembly::{Lake, LakeOptions},
-    display::Display,
-    progress, remote,
-    settings::{ClientSettings, Sources},
-    writer::Output,
+    remote::{self, Statement},
+    results::{self, Target},
+    served::{self, Served},
+    settings::{ClientSettings, Sources, parse_duration},
 };
 
 /// Runs a SQL statement, here or on a server
@@ -24,14 +22,16 @@ use crate::{
 #[command(after_help = "Examples:
   lakebed sql \"SELECT count(*) FROM orders\" data/
   lakebed sql \"SELECT * FROM 'data/orders.parquet'\" data/ --format csv --output orders.csv
-  lakebed sql \"SELECT * FROM orders\" --url http://127.0.0.1:8000")]
+  lakebed sql \"SELECT * FROM orders\" --url http://127.0.0.1:8000
+  lakebed sql \"SELECT * FROM orders\" --url grpc://127.0.0.1:8815 --format parquet --output")]
 pub(super) struct SqlArgs {
     /// The statement; - reads it from stdin
     sql: String,
-    /// Locations whose tables the statement may name; without any, files below the working directory can be read by path
+    /// Locations whose tables the statement may name, as for serve; without any, files below the working directory can be read by path
     #[arg(value_name = "[NAME=]LOCATION")]
     locations: Vec<String>,
-    /// Ask this server instead, such as http://127.0.0.1:8000
+    /// Ask this server instead, over HTTP or Arrow Flight, such as http://127.0.0.1:8000 or grpc://127.0.0.1:8815
+    /// (https:// and grpc+tls:// with TLS)
     #[arg(long, conflicts_with_all = ["locations", "data_dir", "allow_write"])]
     url: Option<String>,
     /// A key for that server; better in LAKEBED_CLIENT_KEY
@@ -43,9 +43,9 @@ pub(super) struct SqlArgs {
     /// How the result is written
     #[arg(long, value_enum, default_value_t = OutputFormat::Display)]
     format: OutputFormat,
-    /// Write the result to this file, which appears when it is whole
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// Write the result to this file, which appears when it is whole; without FILE to query_results.csv, .parquet and so on
+    #[arg(long, short, value_name = "FILE", num_args = 0..=1)]
+    output: Option<Option<PathBuf>>,
     /// Only say what the statement would read
     #[arg(long)]
     estimate: bool,
@@ -90,20 +90,12 @@ impl OutputFormat {
 
 pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
     let sql = read_statement(&args.sql)?;
-    let format = args.format.encoded().or_else(|| args.output.as_deref().and_then(format_of_file));
-    if args.output.is_some() && format.is_none() {
-        return Err(Error::invalid_request("a table for the terminal cannot go to a file")
-            .with_hint("Add --format csv, json, ndjson, arrow or parquet."));
-    }
+    let (format, output) = target(&args)?;
+    let target = Target { format, output: output.as_deref() };
     if let Some(url) = &args.url {
-        super::set_flags(
-            &mut sources,
-            &[("--key", "client.key", args.key.clone()), ("--ca-cert", "client.ca_cert", args.ca_cert.clone())],
-        )?;
-        let server = remote::Server::new(url, &ClientSettings::read(&sources.values))?;
-        return match args.estimate {
-            true => print_estimate(&server.estimate(&sql, &args.database).await?),
-            false => server.run(&sql, &args.database, args.timeout.as_deref(), format, args.output.as_deref()).await,
+        return tokio::select! {
+            done = run_there(url, &sql, &args, &mut sources, target) => done,
+            () = crate::http::shutdown_signal() => Err(stopped()),
         };
     }
     // Someone waits at a terminal and can stop it: no deadline unless asked for.
@@ -115,14 +107,52 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
     )?;
     let lake = open_lake(&args, &sources).await?;
     tokio::select! {
-        done = run_here(&lake, &sql, &args, format) => done,
-        () = crate::http::shutdown_signal() => {
-            Err(Error::new(lakebed_types::ErrorKind::Cancelled, "stopped by a signal"))
+        done = run_here(&lake, &sql, &args, target) => done,
+        () = crate::http::shutdown_signal() => Err(stopped()),
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(lakebed_types::ErrorKind::Cancelled, "stopped by a signal")
+}
+
+/// Format and file: each can be told by the other.
+fn target(args: &SqlArgs) -> Result<(Option<Format>, Option<PathBuf>)> {
+    let named = args.output.as_ref().and_then(|output| output.as_deref());
+    let format = args.format.encoded().or_else(|| named.and_then(format_of_file));
+    match (&args.output, format) {
+        (None, format) => Ok((format, None)),
+        (Some(_), None) => Err(Error::invalid_request("a table for the terminal cannot go to a file")
+            .with_hint("Add --format csv, json, ndjson, arrow or parquet.")),
+        (Some(_), Some(format)) => {
+            let file = named.map_or_else(|| default_file(format), Path::to_owned);
+            Ok((Some(format), Some(file)))
         }
     }
 }
 
-async fn run_here(lake: &Lake, sql: &str, args: &SqlArgs, format: Option<Format>) -> Result<()> {
+/// `query_results.csv`, `query_results.parquet`: what `--output` means where it names no file.
+fn default_file(format: Format) -> PathBuf {
+    format!("query_results.{}", format.file_extension()).into()
+}
+
+async fn run_there(url: &str, sql: &str, args: &SqlArgs, sources: &mut Sources, target: Target<'_>) -> Result<()> {
+    super::set_flags(
+        sources,
+        &[("--key", "client.key", args.key.clone()), ("--ca-cert", "client.ca_cert", args.ca_cert.clone())],
+    )?;
+    let server = remote::Server::new(url, &ClientSettings::read(&sources.values))?;
+    let wrong = |text: &String| Error::invalid_request(format!("`{text}` is not a duration"));
+    let timeout = |text: &String| parse_duration(text).ok_or_else(|| wrong(text));
+    let timeout = args.timeout.as_ref().map(timeout).transpose()?;
+    let statement = Statement { sql, database: &args.database, timeout };
+    match args.estimate {
+        true => print_estimate(&server.estimate(statement).await?),
+        false => server.run(statement, target).await,
+    }
+}
+
+async fn run_here(lake: &Lake, sql: &str, args: &SqlArgs, target: Target<'_>) -> Result<()> {
     let who = Principal::local();
     let options = QueryOptions {
         database: args.database.clone(),
@@ -136,53 +166,8 @@ async fn run_here(lake: &Lake, sql: &str, args: &SqlArgs, format: Option<Format>
     }
     let admitted = lake.query.admit(&who, &prepared, &AdmitOptions::default()).await?;
     let running = lake.query.run(admitted, prepared).await?;
-    match format {
-        Some(format) => encode(running, format, args.output.as_deref()).await,
-        None => show(running).await,
-    }
-}
-
-async fn encode(mut running: RunningQuery, format: Format, output: Option<&Path>) -> Result<()> {
-    let mut output = Output::open(output)?;
-    let mut encoder = Encoder::new(format, running.schema.clone(), EncodeOptions::default())?;
-    output.write(&encoder.begin()?)?;
-    let bar = progress::result_bar();
-    while let Some(batch) = running.batches.next().await {
-        let batch = batch?;
-        output.write(&encoder.batch(&batch)?)?;
-        bar.inc(batch.num_rows() as u64);
-    }
-    output.write(&encoder.finish(&serde_json::Map::new())?)?;
-    bar.finish_and_clear();
-    output.finish()?;
-    eprintln!("{} rows{}", format_count(running.stats.snapshot().rows_returned), facts(&running.stats.snapshot()));
-    Ok(())
-}
-
-async fn show(mut running: RunningQuery) -> Result<()> {
-    let mut display = Display::new(running.schema.clone());
-    let bar = progress::result_bar();
-    while let Some(batch) = running.batches.next().await {
-        let batch = batch?;
-        display.batch(&batch)?;
-        bar.inc(batch.num_rows() as u64);
-    }
-    bar.finish_and_clear();
-    display.finish(&facts(&running.stats.snapshot()))
-}
-
-/// Time, bytes and pruning, for the line below a result.
-fn facts(statistics: &QueryStatistics) -> String {
-    let seconds = (statistics.planning_ms + statistics.execution_ms) / 1000.0;
-    let mut text = format!(" in {seconds:.3} s");
-    if statistics.bytes_scanned > 0 {
-        text += &format!(", {} scanned", format_bytes(statistics.bytes_scanned));
-    }
-    if statistics.files_pruned > 0 {
-        let all = statistics.files_pruned + statistics.files_scanned;
-        text += &format!(", {} of {} files", format_count(statistics.files_scanned), format_count(all));
-    }
-    text
+    let stats = running.stats;
+    results::write(target, running.schema, running.batches, || results::facts(&stats.snapshot())).await
 }
 
 fn print_estimate(estimate: &Estimate) -> Result<()> {
@@ -209,31 +194,24 @@ fn print_estimate(estimate: &Estimate) -> Result<()> {
 }
 
 async fn open_lake(args: &SqlArgs, sources: &Sources) -> Result<Lake> {
-    let served: Vec<(Option<String>, Location)> = args
-        .locations
-        .iter()
-        .map(|text| {
-            let (name, location) = super::serve::split_name(text);
-            Ok((name, Location::parse(&location)?))
-        })
-        .collect::<Result<_>>()?;
-    let mut readable: Vec<Location> = served.iter().map(|(_, location)| location.clone()).collect();
+    let tables = args.locations.iter().map(|text| Served::parse(text)).collect::<Result<Vec<_>>>()?;
+    served::check_names(&tables)?;
+    let mut readable: Vec<Location> = tables.iter().map(|served| served.location.clone()).collect();
     if readable.is_empty() {
         readable.push(Location::parse("./")?);
     }
     let writable = args.allow_write.iter().map(|text| Location::parse(text)).collect::<Result<_>>()?;
     let in_memory = args.data_dir.is_none();
     let lake = Lake::open(sources, LakeOptions { readable, writable, in_memory, everyone: None }).await?;
-    for (table, location) in served {
-        let crawler = super::crawl::crawler_name(&location, &args.database);
-        let request = CrawlRequest { crawler, location, database: args.database.clone(), table, dry_run: false };
-        let bar = progress::crawl_bar(&request.location.to_string());
-        let report = lake.query.catalog().crawl(&request, &|at| progress::show_crawl(&bar, at)).await;
-        bar.finish_and_clear();
-        for entry in report?.entries.iter().filter(|entry| entry.outcome == lakebed_catalog::Outcome::Conflict) {
+    let mut reports = Vec::with_capacity(tables.len());
+    for served in &tables {
+        let report = served.crawl(lake.query.catalog(), &args.database, false).await?;
+        for entry in report.entries.iter().filter(|entry| entry.outcome == lakebed_catalog::Outcome::Conflict) {
             eprintln!("warning: {}: {}", entry.path, entry.reason);
         }
+        reports.push(report);
     }
+    served::name_single_file(lake.query.catalog(), &tables, &reports).await?;
     Ok(lake)
 }
 

@@ -78,6 +78,7 @@ impl World {
             location: Location::parse("s3://lake/data/").unwrap(),
             database: DatabaseName::default_database(),
             table: None,
+            files: None,
             dry_run: false,
         };
         catalog.crawl(&crawl, &|_| {}).await.unwrap();

@@ -77,6 +77,7 @@ impl Lake {
             location: data,
             database: DatabaseName::default_database(),
             table: None,
+            files: None,
             dry_run: false,
         };
         catalog.crawl(&crawl, &|_| {}).await.unwrap();

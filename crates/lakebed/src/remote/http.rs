@@ -6,35 +6,34 @@ use arrow::buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use futures::StreamExt as _;
 use lakebed_formats::Format;
-use lakebed_types::{DatabaseName, Error, ErrorKind, Estimate, Result, TableEstimate, format_bytes};
+use lakebed_types::{Error, ErrorKind, Estimate, Result, TableEstimate, format_bytes};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder, Response, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::{
-    display::Display,
-    progress,
-    settings::{ClientSettings, parse_duration},
-    writer::Output,
+use super::{
+    Statement,
+    certificates::{Certificates, no_pem},
 };
+use crate::{display::Display, progress::ResultBar, results::Target, settings::ClientSettings, writer::Output};
 
 /// The route of the keys.
 const KEYS: &str = "/v1/keys";
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A server's HTTP API.
-pub(crate) struct Server {
+pub(crate) struct HttpApi {
     client: Client,
     base: Url,
     key: Option<String>,
 }
 
-impl Server {
+impl HttpApi {
     /// Reads the URL and the files of the settings; asks nothing yet. The key is sent with every request.
     pub(crate) fn new(url: &str, settings: &ClientSettings) -> Result<Self> {
         let wrong = || {
             Error::invalid_request(format!("`{url}` is not the URL of a server"))
-                .with_hint("Write it as http://127.0.0.1:8000.")
+                .with_hint("Write it as http://127.0.0.1:8000 or grpc://127.0.0.1:8815.")
         };
         let base = Url::parse(url).map_err(|_| wrong())?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
@@ -46,30 +45,22 @@ impl Server {
     }
 
     /// Runs a statement there and writes its result here.
-    pub(crate) async fn run(
-        &self,
-        sql: &str,
-        database: &DatabaseName,
-        timeout: Option<&str>,
-        format: Option<Format>,
-        output: Option<&Path>,
-    ) -> Result<()> {
-        let mut body = json!({ "query": sql, "database": database });
-        if let Some(text) = timeout {
-            let timeout =
-                parse_duration(text).ok_or_else(|| Error::invalid_request(format!("`{text}` is not a duration")))?;
+    pub(super) async fn run(&self, statement: Statement<'_>, target: Target<'_>) -> Result<()> {
+        let mut body = json!({ "query": statement.sql, "database": statement.database });
+        if let Some(timeout) = statement.timeout {
             body["timeout_ms"] = json!(timeout.as_millis() as u64);
         }
-        let response = self.post("/v1/sql", &body, format.unwrap_or(Format::Arrow).media_type()).await?;
-        match format {
-            Some(_) => copy(response, output).await,
+        let accept = target.format.unwrap_or(Format::Arrow).media_type();
+        let response = self.post("/v1/sql", &body, accept).await?;
+        match target.format {
+            Some(_) => copy(response, target.output).await,
             None => show(response).await,
         }
     }
 
     /// What a statement would read there.
-    pub(crate) async fn estimate(&self, sql: &str, database: &DatabaseName) -> Result<Estimate> {
-        let body = json!({ "query": sql, "database": database });
+    pub(super) async fn estimate(&self, statement: Statement<'_>) -> Result<Estimate> {
+        let body = json!({ "query": statement.sql, "database": statement.database });
         let answer = self.document(self.post("/v1/estimate", &body, Format::Json.media_type()).await?).await?;
         let number = |value: &Value, name: &str| value[name].as_u64().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -142,31 +133,19 @@ impl Server {
 
 /// Trusts the authorities that the settings name, if they name any, and shows their certificate to servers that ask.
 fn with_certificates(mut builder: ClientBuilder, settings: &ClientSettings) -> Result<ClientBuilder> {
-    if let Some(file) = &settings.ca_cert {
-        let all = Certificate::from_pem_bundle(&read_file(file)?).map_err(|error| no_pem(file, error))?;
+    let certificates = Certificates::read(settings)?;
+    if let Some(pem) = &certificates.authorities {
+        let all = Certificate::from_pem_bundle(pem).map_err(|error| no_pem("client.ca_cert", error))?;
         if all.is_empty() {
-            return Err(Error::invalid_request(format!("{} holds no certificate", file.display())));
+            return Err(Error::invalid_request("the file of client.ca_cert holds no certificate"));
         }
         builder = all.into_iter().fold(builder.tls_built_in_root_certs(false), ClientBuilder::add_root_certificate);
     }
-    match (&settings.tls_cert, &settings.tls_key) {
-        (Some(cert), Some(key)) => {
-            let both = [read_file(cert)?, b"\n".to_vec(), read_file(key)?].concat();
-            Ok(builder.identity(Identity::from_pem(&both).map_err(|error| no_pem(cert, error))?))
-        }
-        (None, None) => Ok(builder),
-        _ => Err(Error::invalid_request("a client's certificate needs both client.tls_cert and client.tls_key")),
+    if let Some((certificate, key)) = certificates.identity {
+        let both = [certificate, b"\n".to_vec(), key].concat();
+        builder = builder.identity(Identity::from_pem(&both).map_err(|error| no_pem("client.tls_cert", error))?);
     }
-}
-
-fn read_file(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file).map_err(|error| {
-        Error::invalid_request(format!("{} cannot be read: {error}", file.display())).with_source(error)
-    })
-}
-
-fn no_pem(file: &Path, error: reqwest::Error) -> Error {
-    Error::invalid_request(format!("{} is no PEM file of a certificate and its key", file.display())).with_source(error)
+    Ok(builder)
 }
 
 /// The innermost cause of a failure: what the system, or TLS, says.
@@ -203,15 +182,16 @@ fn broken(server: &Url, error: reqwest::Error) -> Error {
 async fn copy(response: Response, output: Option<&Path>) -> Result<()> {
     let server = response.url().clone();
     let mut output = Output::open(output)?;
-    let bar = progress::result_bar();
+    let bar = ResultBar::of_bytes();
     let mut bytes = 0;
     let mut body = response.bytes_stream();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| broken(&server, error))?;
         bytes += chunk.len() as u64;
+        bar.add(0, chunk.len());
         output.write(&chunk)?;
     }
-    bar.finish_and_clear();
+    drop(bar);
     output.finish()?;
     eprintln!("{} received", format_bytes(bytes));
     Ok(())
@@ -222,18 +202,18 @@ async fn show(response: Response) -> Result<()> {
     let damaged = |error| Error::internal("the server's Arrow stream is damaged").with_source(error);
     let mut decoder = StreamDecoder::new();
     let mut display: Option<Display> = None;
-    let bar = progress::result_bar();
+    let bar = ResultBar::of_rows();
     let mut body = response.bytes_stream();
     while let Some(chunk) = body.next().await {
         let mut buffer = Buffer::from(chunk.map_err(|error| broken(&server, error))?);
         while !buffer.is_empty() {
             let Some(batch) = decoder.decode(&mut buffer).map_err(damaged)? else { break };
-            bar.inc(batch.num_rows() as u64);
+            bar.add(batch.num_rows(), batch.get_array_memory_size());
             display.get_or_insert_with(|| Display::new(batch.schema())).batch(&batch)?;
         }
     }
     decoder.finish().map_err(damaged)?;
-    bar.finish_and_clear();
+    drop(bar);
     let display = display.or_else(|| decoder.schema().map(Display::new));
     display.map_or(Ok(()), |display| display.finish(""))
 }
