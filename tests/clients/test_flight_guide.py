@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import shlex
 
 import pytest
 
@@ -12,6 +13,7 @@ GUIDE = (ROOT / "docs/guides/flight.md").read_text()
 ADDRESS = "grpc://127.0.0.1:8815"
 # An example and, where one follows at once, what it prints.
 EXAMPLES = re.findall(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", GUIDE, re.DOTALL)
+SESSION = re.search(r"```console\n(\$ lakebed sql .*?)```", GUIDE, re.DOTALL)[1]
 
 
 def title(example):
@@ -54,3 +56,14 @@ def test_python(example, request, monkeypatch):
     with contextlib.redirect_stdout(printed):
         exec(compile(code.replace(ADDRESS, server.flight), "docs/guides/flight.md", "exec"), {})
     assert not expected or printed.getvalue() == expected
+
+
+def test_command_line(server, lakebed, tmp_path):
+    commands = re.split(r"^\$ ", SESSION, flags=re.MULTILINE)[1:]
+    assert len(commands) == 2
+    for text in commands:
+        command, _, expected = text.partition("\n")
+        name, *arguments = shlex.split(command.replace(ADDRESS, server.flight))
+        done = lakebed(*arguments)
+        assert (name, done.returncode, done.stdout) == ("lakebed", 0, expected), done.stderr
+    assert (tmp_path / "query_results.parquet").read_bytes().startswith(b"PAR1")

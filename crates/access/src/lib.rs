@@ -27,6 +27,7 @@ mod workgroups;
 pub use access::Access;
 pub use admission::Admitted;
 pub use breach::breach;
+pub use credentials::presented_secret;
 pub use grants::{Grant, Grants};
 pub use issuer::{IssuerSettings, KeySource, RoleRules, TokenAlgorithm};
 pub use key::{ApiKey, KeyStore, NewKey};

@@ -135,16 +135,3 @@ pub(crate) fn credentials(headers: &MetadataMap) -> Result<Option<String>> {
 pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
-
-/// What stands in credentials as the key or token.
-pub(crate) fn secret_of(credentials: &str) -> Option<String> {
-    let (scheme, value) = credentials.trim().split_once(' ')?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "bearer" => Some(value.trim().to_owned()),
-        "basic" => {
-            let text = String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()?;
-            Some(text.split_once(':')?.1.to_owned())
-        }
-        _ => None,
-    }
-}

@@ -45,7 +45,7 @@ pub(crate) async fn handshake(
     };
     let who = guard::authenticate(state, credentials.as_deref(), peer).await?;
     state.query.access().count_request(&who)?;
-    let secret = credentials.as_deref().and_then(guard::secret_of);
+    let secret = credentials.as_deref().and_then(lakebed_access::presented_secret);
     let token = match state.query.access().wants_credentials() {
         true => secret.ok_or_else(|| Error::internal("a caller came in without credentials"))?,
         false => ANYONE.to_owned(),

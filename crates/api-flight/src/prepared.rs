@@ -65,7 +65,7 @@ pub(crate) async fn create(
         handle: handle.to_string().into(),
         // Older drivers take a statement without columns for one that changes something, and nothing else.
         dataset_schema: if is_update { Bytes::new() } else { ipc::schema_bytes(shape.schema())? },
-        parameter_schema: ipc::schema_bytes(&described.parameters)?,
+        parameter_schema: ipc::schema_bytes(Shape::of(&described.parameters, true).schema())?,
         is_update: Some(is_update),
     })
 }
