@@ -57,9 +57,15 @@ impl FlightService for Front {
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         let call = call(&request)?;
-        let flights = listing::flights(&self.state, &call, &request.get_ref().expression).await;
-        let flights = flights.map_err(Failure::from)?.into_iter().map(Ok);
-        Ok(Response::new(stream::iter(flights).boxed()))
+        let tables = listing::tables(&self.state, &call, &request.get_ref().expression).await;
+        let tables = tables.map_err(Failure::from)?;
+        let state = self.state.clone();
+        // One by one as they are read: each is planned.
+        let flights = stream::iter(tables).then(move |table| {
+            let (state, call) = (state.clone(), call.clone());
+            async move { listing::flight(&state, &call, &table).await.map_err(|error| Failure::from(error).into()) }
+        });
+        Ok(Response::new(flights.boxed()))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {

@@ -12,26 +12,33 @@ use crate::{
     wire::TicketPayload,
 };
 
-/// The flights of all databases, or of the one that the criteria name.
+/// The tables whose flights are asked for: of all databases, or of the one that the criteria name.
 ///
 /// # Errors
 /// `database_not_found`, `invalid_request` for criteria that are no name.
-pub(crate) async fn flights(state: &FlightState, call: &Call, criteria: &[u8]) -> Result<Vec<FlightInfo>> {
+pub(crate) async fn tables(state: &FlightState, call: &Call, criteria: &[u8]) -> Result<Vec<Table>> {
     let seen = state.query.catalog().seen_by(&call.who);
-    let tables = match criteria {
-        [] => seen.all_tables().await?,
+    match criteria {
+        [] => seen.all_tables().await,
         name => {
             let wrong = |_| Error::invalid_request("the criteria are not the name of a database");
             let name = std::str::from_utf8(name).map_err(wrong)?;
-            seen.tables(&DatabaseName::new(name)?).await?
+            seen.tables(&DatabaseName::new(name)?).await
         }
-    };
-    tables.iter().map(|table| flight(state, call, table)).collect()
+    }
 }
 
-fn flight(state: &FlightState, call: &Call, table: &Table) -> Result<FlightInfo> {
-    let shape = Shape::of(&table.schema, false);
+/// The flight of one table. Its columns are those that its rows will have, or where that cannot be found out now, those
+/// that the catalog has.
+///
+/// # Errors
+/// `internal`.
+pub(crate) async fn flight(state: &FlightState, call: &Call, table: &Table) -> Result<FlightInfo> {
     let question = Question::table(&table.name);
+    let shape = match question.schema(state, call).await {
+        Ok(shape) => shape,
+        Err(_) => Shape::of(&table.schema, true),
+    };
     let payload = TicketPayload {
         principal: call.who.name().to_owned(),
         expires: expiry(state),

@@ -94,7 +94,8 @@ pub(super) async fn tables(
 
 /// The columns as they will be sent, and where they come from.
 fn described(table: &Table) -> Schema {
-    let shape = Shape::of(&table.schema, false);
+    // Whatever a file says, another may have none of it.
+    let shape = Shape::of(&table.schema, true);
     let fields = shape.schema().fields().iter().map(|field| {
         let mut metadata = field.metadata().clone();
         metadata.insert(CATALOG_NAME.to_owned(), CATALOG.to_owned());

@@ -1,0 +1,15 @@
+//! Flight as a client sees it: over a socket, against a real query service over files on disk.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod access;
+mod hostile;
+mod ingest;
+mod leftovers;
+mod metadata;
+mod plain;
+mod prepared;
+mod server;
+mod sessions;
+mod statements;
+mod tickets;
+mod types;
