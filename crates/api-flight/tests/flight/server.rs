@@ -79,6 +79,7 @@ impl Server {
             location: lake.location().unwrap(),
             database: DatabaseName::default_database(),
             table: None,
+            files: None,
             dry_run: false,
         };
         query.catalog().crawl(&request, &|_| {}).await.unwrap();
