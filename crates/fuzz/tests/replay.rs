@@ -2,6 +2,7 @@
 //!
 //! The input under way is kept in a file until it is through, so that also what ends the process can be replayed:
 //! `cargo xtask fuzz TARGET FILE`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
     collections::BTreeSet,
