@@ -41,11 +41,16 @@ async fn encode(
 ) -> Result<()> {
     let mut output = Output::open(output)?;
     let mut encoder = Encoder::new(format, schema, EncodeOptions::default())?;
-    output.write(&encoder.begin()?)?;
     let bar = ResultBar::of_rows();
-    let mut rows = 0;
-    while let Some(batch) = batches.next().await {
-        let batch = batch?;
+    let (mut rows, mut begun) = (0, false);
+    loop {
+        let batch = batches.next().await.transpose()?;
+        // Not before it is known that there is a result: a header alone looks like an empty one.
+        if !begun {
+            output.write(&encoder.begin()?)?;
+            begun = true;
+        }
+        let Some(batch) = batch else { break };
         let bytes = encoder.batch(&batch)?;
         output.write(&bytes)?;
         rows += batch.num_rows() as u64;
