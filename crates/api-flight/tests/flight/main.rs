@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod access;
+mod guide;
 mod hostile;
 mod ingest;
 mod leftovers;
 mod metadata;
 mod plain;
 mod prepared;
+mod scripts;
 mod server;
 mod sessions;
 mod statements;
