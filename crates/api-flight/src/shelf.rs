@@ -129,6 +129,7 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         shelf.put("a", ids[2], 0);
         assert!(shelf.with("a", ids[1], |_| ()).is_none());
+        clock.advance(Duration::from_secs(1));
         assert!(shelf.with("a", ids[0], |_| ()).is_some());
         clock.advance(Duration::from_secs(1));
         shelf.put("b", ids[3], 0);

@@ -32,15 +32,3 @@ async fn an_aggregate_that_does_not_fit_says_so_or_spills() {
     assert!(error.message().contains("2.00 MiB") && error.hint().is_some(), "{error:?}");
     assert_eq!(lake.rows("SELECT count(*) FROM trips").await, ["3000"]);
 }
-
-#[tokio::test]
-async fn a_join_whose_hash_table_does_not_fit_is_done_again_by_sorting() {
-    let lake = Lake::with(Setup { memory_bytes: 12 << 20, ..Setup::default() }).await;
-    let side = "(SELECT value AS n, concat('text of the row ', value) AS s FROM generate_series(1, 400000))";
-    let sql = format!("SELECT count(*), max(length(concat(a.s, b.s))) FROM {side} a JOIN {side} b ON a.n = b.n");
-    let answer = lake.query(&sql).await.unwrap();
-    assert_eq!(answer.rows, [["400000", "44"]]);
-    let stats = answer.stats.snapshot();
-    assert!(stats.spilled_bytes > 0, "a hash join spills nothing: {stats:?}");
-    assert_eq!(lake.service.memory_reserved(), 0);
-}
