@@ -94,8 +94,10 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
     let target = Target { format, output: output.as_deref() };
     if let Some(url) = &args.url {
         return tokio::select! {
-            done = run_there(url, &sql, &args, &mut sources, target) => done,
+            // First, so that signals are heard before anything is written.
+            biased;
             () = crate::http::shutdown_signal() => Err(stopped()),
+            done = run_there(url, &sql, &args, &mut sources, target) => done,
         };
     }
     // Someone waits at a terminal and can stop it: no deadline unless asked for.
@@ -107,8 +109,9 @@ pub(super) async fn run(args: SqlArgs, mut sources: Sources) -> Result<()> {
     )?;
     let lake = open_lake(&args, &sources).await?;
     tokio::select! {
-        done = run_here(&lake, &sql, &args, target) => done,
+        biased;
         () = crate::http::shutdown_signal() => Err(stopped()),
+        done = run_here(&lake, &sql, &args, target) => done,
     }
 }
 
