@@ -24,6 +24,8 @@ HOSTILE = {
     "window over everything": ("SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY a.l_comment) AS r FROM lineitem a, region b, region c)",
                                {"deadline_exceeded", "memory_exhausted"}),
     "unnested": ("SELECT count(*) FROM (SELECT unnest(range(100000)) FROM lineitem)", {"deadline_exceeded", "memory_exhausted"}),
+    "large constant": ("SELECT max(c) FROM (SELECT repeat('x', 50000000) || l_comment AS c FROM lineitem)",
+                       {"deadline_exceeded", "memory_exhausted"}),
     "cross join": ("SELECT count(*) FROM lineitem a, lineitem b WHERE a.l_comment < b.l_comment", {"query_too_complex"}),
     "smaller cross join": ("SELECT count(*) FROM lineitem a, supplier b WHERE a.l_comment < b.s_comment", {"deadline_exceeded"}),
     "endless recursion": ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r) SELECT count(*) FROM r",

@@ -2,8 +2,11 @@
 
 use arrow::datatypes::{DataType, Schema};
 use datafusion::{
-    common::{DataFusionError, tree_node::TreeNodeRecursion},
-    logical_expr::LogicalPlan,
+    common::{
+        DataFusionError,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{Expr, LogicalPlan},
 };
 
 /// Bytes of a batch that operators still handle out of the processor's cache; of these, a stream holds a handful.
@@ -13,22 +16,33 @@ const FEWEST_ROWS: usize = 512;
 /// What a value of no fixed width is taken for: its view or offsets, and some content.
 const VARIABLE_WIDTH: usize = 32;
 
-/// Rows of a batch for this plan: `most`, a power of two below for scans of wide rows.
+/// Rows of a batch for this plan: `most`, a power of two below for scans of wide rows and for constants that are large. A
+/// constant that is selected, such as a folded `range(100000)`, is repeated for every row of a batch.
 pub(crate) fn batch_rows(plan: &LogicalPlan, most: usize) -> Result<usize, DataFusionError> {
-    let mut widest = 1;
+    let (mut widest, mut largest) = (1, 1);
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             widest = widest.max(row_bytes(scan.projected_schema.as_arrow()));
         }
-        Ok(TreeNodeRecursion::Continue)
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::Literal(constant, _) = part {
+                    largest = largest.max(constant.size());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
     })?;
-    Ok(rows_of(widest, most))
+    Ok(rows_of(widest, most).min(fitting(largest)))
 }
 
 fn rows_of(row_bytes: usize, most: usize) -> usize {
-    let fitting = (BATCH_BYTES / row_bytes.max(1)).max(1);
-    let rows = 1 << fitting.ilog2();
-    rows.max(FEWEST_ROWS).min(most.max(1))
+    fitting(row_bytes).max(FEWEST_ROWS).min(most.max(1))
+}
+
+/// A power of two, at least one.
+fn fitting(row_bytes: usize) -> usize {
+    1 << (BATCH_BYTES / row_bytes.max(1)).max(1).ilog2()
 }
 
 fn row_bytes(schema: &Schema) -> usize {

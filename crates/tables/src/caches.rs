@@ -13,7 +13,12 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
-use crate::{column_cache::ColumnCache, contained::contained, object::DataObject, page::PageFile};
+use crate::{
+    column_cache::ColumnCache,
+    contained::{contained, contained_step},
+    object::DataObject,
+    page::PageFile,
+};
 
 /// Asked for at the end of a file whose footer's length is not known.
 pub(crate) const TAIL_BYTES: u64 = 512 * 1024;
@@ -125,8 +130,10 @@ impl ReadCaches {
         if !indexed && let Some(footer) = self.footers.get(&FooterKey::new(object, true)).await {
             return Ok(footer);
         }
-        let read = async { read_footer(object, indexed, tail_bytes).await.map(|(footer, _)| Arc::new(footer)) };
-        let read = contained(object.location(), read);
+        let read = async {
+            let (footer, _) = contained(object.location(), read_footer(object, indexed, tail_bytes)).await??;
+            Ok(Arc::new(footer))
+        };
         self.footers.try_get_with(FooterKey::new(object, indexed), read).await
     }
 
@@ -134,9 +141,8 @@ impl ReadCaches {
     pub(crate) async fn page_file(&self, object: &DataObject) -> Result<Arc<PageFile>, Arc<Error>> {
         let read = async {
             let footer = self.footer(object, true, TAIL_BYTES).await.map_err(shared)?;
-            PageFile::new(footer, object.location()).map(Arc::new)
+            contained_step(object.location(), || PageFile::new(footer, object.location()))?.map(Arc::new)
         };
-        let read = contained(object.location(), read);
         self.pages.try_get_with(FooterKey::new(object, true), read).await
     }
 

@@ -1,27 +1,41 @@
 //! Panics that end at the file they come from.
 //!
 //! The Parquet reader panics on some damaged files instead of saying what is wrong with them. One such file must not end a
-//! crawl over thousands.
+//! crawl over thousands, and a query over it is told what is the matter.
 
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use futures::FutureExt;
+use futures::{FutureExt, Stream, StreamExt};
 use lakebed_storage::Location;
-use lakebed_types::Result;
+use lakebed_types::{Error, Result};
 use parquet::errors::ParquetError;
 
 use crate::caches::damaged;
 
-/// Reads something of a file.
+/// What `read` gives. What it was at work on is dropped where it panics.
 ///
 /// # Errors
-/// `corrupt_file` where the reader panics, else what `read` says. What `read` was at work on is dropped either way.
-pub(crate) async fn contained<T>(location: &Location, read: impl Future<Output = Result<T>>) -> Result<T> {
-    let done = AssertUnwindSafe(read).catch_unwind().await;
-    done.unwrap_or_else(|panic| {
-        let text = panic_text(panic.as_ref());
-        Err(damaged(location, ParquetError::General(format!("it breaks the Parquet reader: {text}"))))
-    })
+/// `corrupt_file` where the reader panics.
+pub(crate) async fn contained<T>(location: &Location, read: impl Future<Output = T>) -> Result<T> {
+    AssertUnwindSafe(read).catch_unwind().await.map_err(|panic| broken(location, panic.as_ref()))
+}
+
+/// The same for a step that does not await.
+pub(crate) fn contained_step<T>(location: &Location, read: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).map_err(|panic| broken(location, panic.as_ref()))
+}
+
+/// The same for what comes in pieces; a panic is the last of them.
+pub(crate) fn contained_stream<T>(location: Arc<Location>, read: impl Stream<Item = T>) -> impl Stream<Item = Result<T>> {
+    AssertUnwindSafe(read).catch_unwind().map(move |item| item.map_err(|panic| broken(&location, panic.as_ref())))
+}
+
+fn broken(location: &Location, panic: &(dyn Any + Send)) -> Error {
+    damaged(location, ParquetError::General(format!("it breaks the Parquet reader: {}", panic_text(panic))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

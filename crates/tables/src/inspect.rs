@@ -81,7 +81,7 @@ async fn parquet(object: &DataObject) -> Result<Result<Inspection, Rejected>> {
         let summary = summarize(&footer, &schema, tail_bytes)?;
         Ok::<_, Error>((schema, summary))
     };
-    match contained(object.location(), read).await {
+    match contained(object.location(), read).await.flatten() {
         Ok((schema, _)) if schema.fields().is_empty() => Ok(Err(Rejected::Empty)),
         Ok((schema, summary)) => Ok(Ok(Inspection {
             kind: FileKind::Parquet,

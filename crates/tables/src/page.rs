@@ -152,7 +152,7 @@ async fn decode(
         .with_batch_size(limit.min(BATCH_ROWS))
         .build()
         .map_err(|error| unreadable(location, error))?;
-    contained(location, rows.try_collect().map_err(|error| unreadable(location, error))).await
+    contained(location, rows.try_collect().map_err(|error| unreadable(location, error))).await?
 }
 
 fn unreadable(location: &Location, error: ParquetError) -> Error {

@@ -32,6 +32,7 @@ use crate::{
     Snapshot,
     caches::damaged,
     column_cache::{ColumnMorsel, ColumnScan, ColumnSource},
+    contained::{contained, contained_step, contained_stream},
     snapshot::FileIndex,
 };
 
@@ -178,7 +179,7 @@ impl Morselizer for SnapshotMorsels {
                 let (columns, engine) = (Arc::clone(columns), Arc::clone(&self.inner));
                 Box::new(ColumnPlanner { columns, engine, file: Box::new(file), location: Arc::clone(&location) })
             }
-            None => self.inner.plan_file(file).map_err(|error| named(error, &location))?,
+            None => step(&location, || self.inner.plan_file(file))?,
         };
         Ok(Box::new(NamedPlanner { inner, location }))
     }
@@ -227,7 +228,7 @@ struct NamedPlanner {
 impl MorselPlanner for NamedPlanner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
         let Self { inner, location } = *self;
-        let Some(mut plan) = inner.plan().map_err(|error| named(error, &location))? else {
+        let Some(mut plan) = step(&location, || inner.plan())? else {
             return Ok(None);
         };
         let name = |inner| Box::new(NamedPlanner { inner, location: Arc::clone(&location) }) as Box<dyn MorselPlanner>;
@@ -239,7 +240,8 @@ impl MorselPlanner for NamedPlanner {
         let mut named_plan = MorselPlan::new().with_morsels(morsels.collect()).with_planners(planners);
         if let Some(pending) = plan.take_pending_planner() {
             named_plan.set_pending_planner(async move {
-                let inner = pending.await.map_err(|error| named(error, &location))?;
+                let planned = contained(&location, pending).await.map_err(ours)?;
+                let inner = planned.map_err(|error| named(error, &location))?;
                 Ok(Box::new(NamedPlanner { inner, location }) as Box<dyn MorselPlanner>)
             });
         }
@@ -257,8 +259,14 @@ struct NamedMorsel {
 impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<arrow::array::RecordBatch>> {
         let Self { inner, location } = *self;
-        inner.into_stream().map(move |batch| batch.map_err(|error| named(error, &location))).boxed()
+        let batches = contained_stream(Arc::clone(&location), inner.into_stream());
+        batches.map(move |batch| batch.map_err(ours)?.map_err(|error| named(error, &location))).boxed()
     }
+}
+
+/// A step of opening a file, whose errors name the file.
+fn step<T>(location: &Location, open: impl FnOnce() -> Result<T>) -> Result<T> {
+    contained_step(location, open).map_err(ours)?.map_err(|error| named(error, location))
 }
 
 /// What went wrong in this file. Our own errors name it already; what the Parquet reader or a cast says does not.
