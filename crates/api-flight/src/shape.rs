@@ -7,9 +7,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
-    compute::{CastOptions, cast_with_options},
     datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
 };
+use lakebed_formats::cast_strictly;
 use lakebed_types::{Error, ErrorKind, Result, sql_type_name};
 use ring::digest;
 
@@ -65,8 +65,11 @@ impl Shape {
     /// # Errors
     /// `internal` for a batch of another schema; `invalid_value` for a value that the plain type cannot hold.
     pub(crate) fn parts(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
-        let rows = batch.num_rows();
-        let each = (rows * GOOD_BYTES / bytes_of(batch).max(1)).clamp(1, MAX_ROWS);
+        let (rows, bytes) = (batch.num_rows(), bytes_of(batch));
+        if rows <= MAX_ROWS && bytes <= GOOD_BYTES {
+            return Ok(vec![self.fit(batch)?]);
+        }
+        let each = (rows * GOOD_BYTES / bytes.max(1)).clamp(1, MAX_ROWS);
         let mut parts = Vec::with_capacity(rows / each + 1);
         let mut at = 0;
         while at < rows {
@@ -106,11 +109,7 @@ impl Shape {
 }
 
 fn plain(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
-    if column.data_type() == field.data_type() {
-        return Ok(column.clone());
-    }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, field.data_type(), &options).map_err(|error| {
+    cast_strictly(column, field.data_type()).map_err(|error| {
         let what = format!("column `{}` cannot be sent as {}", field.name(), sql_type_name(field.data_type()));
         Error::new(ErrorKind::InvalidValue, what).with_source(error)
     })

@@ -5,6 +5,7 @@
 
 mod accept;
 mod arrow_ipc;
+mod cast;
 mod cells;
 mod csv;
 mod encoder;
@@ -17,6 +18,7 @@ mod plain;
 mod text;
 mod value;
 
+pub use cast::cast_strictly;
 pub use encoder::{EncodeOptions, Encoder, Numbers};
 pub use format::Format;
 pub use value::{json_rows, json_value};

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::{
     array::ArrayRef,
-    compute::{CastOptions, cast_with_options},
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit},
     record_batch::{RecordBatch, RecordBatchOptions},
 };
 use lakebed_types::{Error, ErrorKind, Result};
+
+use crate::cast_strictly;
 
 /// The types that a format has instead of those that its readers may not know.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,11 +57,7 @@ impl Plain {
 }
 
 fn cast(field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
-    if column.data_type() == field.data_type() {
-        return Ok(Arc::clone(column));
-    }
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, field.data_type(), &strict).map_err(|cause| {
+    cast_strictly(column, field.data_type()).map_err(|cause| {
         Error::new(ErrorKind::InvalidValue, format!("a value of column `{}` does not fit the format", field.name()))
             .with_hint("Ask for another format, or cast the column to VARCHAR.")
             .with_source(cause)

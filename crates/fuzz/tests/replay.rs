@@ -4,11 +4,7 @@
 //! `cargo xtask fuzz TARGET FILE`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use lakebed_fuzz::{Mutator, TARGETS, target, words};
 
@@ -16,7 +12,7 @@ use lakebed_fuzz::{Mutator, TARGETS, target, words};
 const SEED: u64 = 20_260_101;
 
 fn fuzz_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+    PathBuf::from("../../fuzz")
 }
 
 /// The files of a corpus by name.

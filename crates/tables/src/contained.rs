@@ -30,7 +30,10 @@ pub(crate) fn contained_step<T>(location: &Location, read: impl FnOnce() -> T) -
 }
 
 /// The same for what comes in pieces; a panic is the last of them.
-pub(crate) fn contained_stream<T>(location: Arc<Location>, read: impl Stream<Item = T>) -> impl Stream<Item = Result<T>> {
+pub(crate) fn contained_stream<T>(
+    location: Arc<Location>,
+    read: impl Stream<Item = T>,
+) -> impl Stream<Item = Result<T>> {
     AssertUnwindSafe(read).catch_unwind().map(move |item| item.map_err(|panic| broken(&location, panic.as_ref())))
 }
 

@@ -49,9 +49,9 @@ pub fn or_empty(text: String) -> String {
     if text.is_empty() { "(empty)".to_owned() } else { text }
 }
 
-/// Where the scripts are.
+/// Where the scripts are, as seen from any package: its tests run in its folder.
 pub fn scripts_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sql")
+    PathBuf::from("../../tests/sql")
 }
 
 /// The tables that the scripts are about.

@@ -10,12 +10,12 @@ const UPDATE: &str = "UPDATE_DOCS";
 
 #[test]
 fn the_reference_page_is_fresh() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
+    let file = Path::new("../../docs/reference/errors.md");
     let expected = page(&lakebed_api_rest::openapi());
     if option_env!("UPDATE_DOCS").is_some() {
-        fs::write(&file, &expected).unwrap();
+        fs::write(file, &expected).unwrap();
     }
-    let found = fs::read_to_string(&file).unwrap_or_default();
+    let found = fs::read_to_string(file).unwrap_or_default();
     assert!(found == expected, "{} is stale: build and run this test with {UPDATE}=1", file.display());
 }
 

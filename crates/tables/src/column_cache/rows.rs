@@ -47,6 +47,8 @@ pub(super) struct Reading {
     pub(super) file: OpenedFile,
     pub(super) columns: ColumnCache,
     pub(super) readers: Arc<Readers>,
+    /// Rows of a batch, at most.
+    pub(super) batch_rows: usize,
     pub(super) groups: VecDeque<usize>,
     pub(super) metrics: ParquetFileMetrics,
 }
@@ -65,9 +67,15 @@ impl Reading {
                 let arrays = chunks.iter().filter_map(|chunk| chunk.get(block).cloned()).collect();
                 self.file.exprs.batch(arrays)
             };
-            return (0..blocks).map(batch).collect::<Result<_>>().map(Some);
+            let batches = (0..blocks).map(batch).collect::<Result<Vec<_>>>()?;
+            return Ok(Some(batches.iter().flat_map(|batch| self.parts(batch)).collect()));
         }
         Ok(None)
+    }
+
+    fn parts(&self, batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+        let (rows, most) = (batch.num_rows(), self.batch_rows);
+        (0..rows).step_by(most).map(move |from| batch.slice(from, most.min(rows - from)))
     }
 
     /// The needed columns of a row group, from the cache and, where they are missing there, from the file.

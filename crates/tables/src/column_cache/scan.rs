@@ -25,7 +25,7 @@ use lakebed_storage::Location;
 use super::{
     file::{FileExprs, OpenedFile},
     rows::{ColumnMorsel, Reading},
-    store::{ColumnCache, KEPT_ROWS, ScanNumber},
+    store::{ColumnCache, FEWEST_BATCH_ROWS, ScanNumber},
 };
 use crate::{
     adapter::FileColumns,
@@ -48,6 +48,7 @@ pub(crate) struct ColumnSource {
 #[derive(Debug)]
 pub(crate) struct ColumnScan {
     from: ColumnSource,
+    batch_rows: usize,
     table: TableSchema,
     projection: ProjectionExprs,
     predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -66,8 +67,9 @@ impl ColumnScan {
         partition: usize,
     ) -> Option<Self> {
         let projection = source.projection()?.clone();
-        (batch_rows >= KEPT_ROWS).then(|| Self {
+        (batch_rows >= FEWEST_BATCH_ROWS).then(|| Self {
             from: from.clone(),
+            batch_rows,
             table: source.table_schema().clone(),
             projection,
             predicate: source.filter(),
@@ -105,8 +107,8 @@ impl ColumnScan {
         let metrics = ParquetFileMetrics::new(self.partition, name, &self.metrics);
         metrics.row_groups_pruned_statistics.add_matched(groups.len());
         metrics.row_groups_pruned_statistics.add_pruned(opened.groups_in_range(file) - groups.len());
-        let (columns, readers) = (columns.clone(), Arc::clone(readers));
-        Ok(Some(ColumnMorsel::new(Reading { file: opened, columns, readers, groups, metrics })))
+        let (columns, readers, batch_rows) = (columns.clone(), Arc::clone(readers), self.batch_rows);
+        Ok(Some(ColumnMorsel::new(Reading { file: opened, columns, readers, batch_rows, groups, metrics })))
     }
 
     /// Projection and filter in terms of the file's columns. None where the file's schema is not known beforehand.

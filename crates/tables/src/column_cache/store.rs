@@ -18,6 +18,9 @@ use crate::caches::FileVersion;
 
 /// Rows of the arrays that are kept: those of the engine's batches, so that a batch owns what it holds.
 pub(crate) const KEPT_ROWS: usize = 16_384;
+/// Batches of fewer rows, which are wide ones, would hold so much more than their own part of the kept arrays that an
+/// operator's account of its memory meant nothing.
+pub(crate) const FEWEST_BATCH_ROWS: usize = KEPT_ROWS / 2;
 /// Columns of files for which it is remembered that somebody asked.
 const ASKED_COLUMNS: u64 = 200_000;
 /// Share of the cache that the columns of one row group may take: its oldest part.

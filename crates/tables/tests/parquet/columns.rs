@@ -102,6 +102,23 @@ async fn the_third_time_nothing_is_read() {
 }
 
 #[tokio::test]
+async fn wide_rows_come_in_halves_of_what_is_kept() {
+    let lake = Lake::new();
+    two_days(&lake);
+    let snapshot = lake.open("t/").await;
+    let sql = "select * from t order by id";
+    let expected = lake.table_with(&snapshot, &ReadCaches::new(64 << 20, 0)).query(sql).await;
+    for (time, read_nothing) in [(1, false), (2, false), (3, true)] {
+        let table = lake.table(&snapshot);
+        table.query("set datafusion.execution.batch_size = 8192").await;
+        let batches = table.try_query("select * from t").await.unwrap();
+        assert!(batches.iter().all(|batch| batch.num_rows() <= 8_192));
+        assert_eq!(table.counters.bytes_read() == 0, read_nothing, "run {time}");
+        assert_eq!(table.query(sql).await, expected, "run {time}");
+    }
+}
+
+#[tokio::test]
 async fn a_filter_that_leaves_few_rows_reads_their_pages_and_moves_nothing_in() {
     let lake = Lake::new();
     two_days(&lake);
