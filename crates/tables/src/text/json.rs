@@ -241,7 +241,7 @@ pub(super) fn unescape(text: &str) -> Option<Cow<'_, str>> {
     while let Some(backslash) = rest.find('\\') {
         out.push_str(&rest[..backslash]);
         let escape = *rest.as_bytes().get(backslash + 1)?;
-        rest = &rest[backslash + 2..];
+        rest = rest.get(backslash + 2..)?;
         out.push(match escape {
             b'"' | b'\\' | b'/' => char::from(escape),
             b'b' => '\u{8}',

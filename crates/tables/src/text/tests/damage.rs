@@ -135,6 +135,11 @@ async fn damaged_json_names_its_record() {
             FileKind::NdJson,
             ", row 2 (line 2) has a string with an escape that JSON does not know",
         ),
+        (
+            "{\"id\":1}\n{\"id\":\"\\é\", \"\\é\": 2}\n",
+            FileKind::NdJson,
+            ", row 2 (line 2) has a string with an escape that JSON does not know",
+        ),
         ("[{\"id\":1},\n{\"id\":2}", FileKind::JsonArray, " ends in the middle of its JSON"),
         ("[{\"id\":1}] {\"id\":2}", FileKind::JsonArray, " is followed by text behind the end of the array"),
         ("[{\"id\":1}, 2]", FileKind::JsonArray, ", row 2 (line 1) is not a JSON object"),
