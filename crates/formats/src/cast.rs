@@ -13,8 +13,7 @@ use arrow::{
 /// Bytes of a view that has its value within.
 const INLINE_BYTES: usize = 12;
 
-/// The column as values of `data_type`. Views become plain texts here, several times as fast as by the engine's kernel: a
-/// result is full of them.
+/// The column as values of `data_type`. Views become plain texts here in one pass: a result is full of them.
 ///
 /// # Errors
 /// What the kernel says of a value that `data_type` cannot hold.

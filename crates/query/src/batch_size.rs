@@ -77,6 +77,12 @@ mod tests {
     }
 
     #[test]
+    fn a_large_constant_makes_batches_that_fit_below_the_fewest_rows_too() {
+        assert_eq!(fitting(800_000), 2);
+        assert_eq!(fitting(usize::MAX), 1);
+    }
+
+    #[test]
     fn nested_values_count_with_all_that_they_hold() {
         let pair = [("a", DataType::Int64), ("b", DataType::Utf8)].map(|(name, kind)| Field::new(name, kind, true));
         let schema = Schema::new(vec![
