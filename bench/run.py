@@ -1,6 +1,6 @@
 """Measures Lakebed against its peers in one run on this machine and writes docs/benchmarks.md.
 
-    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [flight] [planning] [start] [cancel] [remote] [endurance]
+    cargo xtask bench [tpch] [memory] [pages] [export] [stream] [flight] [ingest] [planning] [start] [cancel] [remote] [endurance]
 
 Without a name all of them but `endurance`, which takes 20 minutes.
 
@@ -25,6 +25,7 @@ import requests
 
 import endurance
 import flight
+import ingest
 import remote
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -314,6 +315,34 @@ def bench_flight():
     return text + table((*columns, *of_ours), rows)
 
 
+def bench_ingest():
+    files = ingest.bodies(BINARY, DATA / "ingest")
+    port = free_port()
+    theirs = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "uvicorn", "fastapi_polars:app", "--app-dir", str(ROOT / "bench/peers"), "--port",
+               str(port), "--log-level", "error"]
+    with lakebed(environment=ingest.ENVIRONMENT) as (ours, child), process(command, theirs, "/openapi.json"):
+        ingest.create(ours)
+        rows = ingest.measure(ROOT, ours, theirs, files)
+        memory = resident_mib(child.pid)
+    with lakebed(environment=ingest.IN_MEMORY) as (url, _):
+        rest, busy, before, after = ingest.latency_on_memory(ROOT, url, files)
+    with lakebed() as (url, child):
+        day = ingest.merge_a_day(url, child.pid, BINARY, DATA / "ingest")
+    text = "Requests of 1,000 rows of `lakebed generate --dataset events` on kept connections, in thousands of rows a second. The peer parses "
+    text += "each body and keeps it in memory; Lakebed checks types and rules, and answers when the rows can be queried and are in memory (`memory`), "
+    text += "on disk after fsync (`wal`), or committed to the Delta table (`lake`). Afterwards the table has exactly the acknowledged rows; "
+    text += "those of a request that failed under `lake` it may have all the same. "
+    text += f"Each cell is one run of {ingest.SECONDS} s, no median; the systems take turns. A thousand rows a second are "
+    text += ", ".join(f"{size / 1e6:.3f} MB/s as {name}" for name, size in ingest.body_sizes(files).items())
+    text += ", so that every column can be had in MB/s.\n\n"
+    text += table(ingest.HEADER, rows)
+    text += f"\nResident memory at the end {memory:.0f} MiB.\n\nA filter and a group over {before / 1e6:.1f} million rows that are in no file yet: median {rest[0]:.1f} ms "
+    text += f"and p99 {rest[1]:.1f} ms at rest; {busy[0]:.1f} ms and {busy[1]:.1f} ms while 8 clients send NDJSON, up to {after / 1e6:.1f} million rows.\n\n"
+    text += f"The day's rows come from {ingest.DAY_PRODUCERS} producers, each with rows of the whole day, so that every file overlaps with others. "
+    return text + "The merge is one request; queries see the rows once all the while.\n\n" + table(ingest.MERGE_HEADER, day)
+
+
 def bench_planning():
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -446,6 +475,7 @@ SECTIONS = {
     "export": ("One million rows over HTTP", bench_export),
     "stream": ("Six million rows over HTTP", bench_stream),
     "flight": ("Large results over Arrow Flight", bench_flight),
+    "ingest": ("Rows in over HTTP", bench_ingest),
     "planning": ("Planning over 10,000 files", bench_planning),
     "start": ("Start and idle memory", bench_start),
     "cancel": ("Ending queries early", bench_cancel),

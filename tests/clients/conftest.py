@@ -24,15 +24,16 @@ def clean_environment(extra=None):
 
 
 class Server:
-    """A `lakebed serve` of one's own, stopped at the end. `ca`: the authority of its certificate, where it has one."""
+    """A `lakebed serve` of one's own, stopped at the end. `ca`: the authority of its certificate, where it has one;
+    `within`: a command that runs it."""
 
-    def __init__(self, folder, *arguments, environment=None, ca=None):
+    def __init__(self, folder, *arguments, environment=None, ca=None, within=()):
         http, grpc = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.ca = ca
         self.url = f"https://{http}" if ca else f"http://{http}"
         self.flight = f"grpc+tls://{grpc}" if ca else f"grpc://{grpc}"
         self.log = folder / "server.log"
-        command = [BINARY, "serve", *map(str, arguments), "--http", http, "--flight", grpc]
+        command = [*within, BINARY, "serve", *map(str, arguments), "--http", http, "--flight", grpc]
         command += ["--data-dir", str(folder / "lakebed-data")]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, cwd=folder, env=clean_environment(environment), stderr=log)

@@ -53,7 +53,9 @@ class ObjectStore:
         command = [WEED, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
                    f"-s3.config={folder / 's3.json'}", f"-master.port={ports['master']}",
                    f"-volume.port={ports['volume']}", f"-filer.port={ports['filer']}", f"-s3.port={ports['s3']}",
-                   "-volume.max=50", "-master.volumeSizeLimitMB=256"]
+                   "-s3.port.iceberg=0", "-s3.port.lance=0",
+                   # Each bucket takes seven.
+                   "-volume.max=500", "-master.volumeSizeLimitMB=256"]
         with open(folder / "weed.log", "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         self.client = boto3.client(

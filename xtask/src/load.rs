@@ -1,13 +1,14 @@
-//! `cargo xtask load URL CLIENTS SECONDS`: a load generator for benchmarks, lean enough to leave the cores to the server.
+//! `cargo xtask load URL CLIENTS SECONDS [MEDIA_TYPE FILE...]`: a load generator for benchmarks, lean enough to leave the cores to the server.
 //!
 //! `{A..B}` in the URL stands for the numbers from A to before B in turn, `{A..B by S}` for them in steps of S, round and round.
+//! With files, each request is a POST with the next one as its body.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -56,13 +57,43 @@ impl Paths {
     }
 }
 
+/// What is sent besides the path.
+#[derive(Default)]
+struct Bodies {
+    media_type: String,
+    bodies: Vec<Vec<u8>>,
+    next: AtomicUsize,
+}
+
+impl Bodies {
+    fn read(arguments: &[&str]) -> Result<Self> {
+        let [media_type, files @ ..] = arguments else { return Ok(Self::default()) };
+        let read = |file: &&str| std::fs::read(file).map_err(|error| format!("{file}: {error}"));
+        let bodies = files.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(Self { media_type: (*media_type).to_owned(), bodies, next: AtomicUsize::new(0) })
+    }
+
+    /// A whole request for a path.
+    fn request(&self, host: &str, path: &str) -> Vec<u8> {
+        let head = format!("/{path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n");
+        if self.bodies.is_empty() {
+            return format!("GET {head}\r\n").into_bytes();
+        }
+        let body = &self.bodies[self.next.fetch_add(1, Ordering::Relaxed) % self.bodies.len()];
+        let described = format!("Content-Type: {}\r\nContent-Length: {}\r\n\r\n", self.media_type, body.len());
+        [format!("POST {head}{described}").as_bytes(), body].concat()
+    }
+}
+
 struct Figures {
     latencies_ms: Vec<f64>,
     errors: u64,
 }
 
 pub(crate) fn run(arguments: &[&str]) -> Result {
-    let [url, clients, seconds] = arguments else { return Err("load needs URL, CLIENTS and SECONDS".to_owned()) };
+    let [url, clients, seconds, bodies @ ..] = arguments else {
+        return Err("load needs URL, CLIENTS and SECONDS".to_owned());
+    };
     let rest = url.strip_prefix("http://").ok_or("load speaks plain HTTP only")?;
     let (host, path) = rest.split_once('/').ok_or("the URL has no path")?;
     if !host.starts_with("127.0.0.1:") {
@@ -71,10 +102,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result {
     let clients: usize = clients.parse().map_err(|_| "CLIENTS is not a number")?;
     let time = Duration::from_secs(seconds.parse().map_err(|_| "SECONDS is not a number")?);
     let paths = Arc::new(Paths::new(path)?);
+    let bodies = Arc::new(Bodies::read(bodies)?);
     let workers: Vec<_> = (0..clients)
         .map(|_| {
-            let (host, paths) = (host.to_owned(), Arc::clone(&paths));
-            thread::spawn(move || client(&host, &paths, time))
+            let (host, paths, bodies) = (host.to_owned(), Arc::clone(&paths), Arc::clone(&bodies));
+            thread::spawn(move || client(&host, &paths, &bodies, time))
         })
         .collect();
     let mut all = Figures { latencies_ms: Vec::new(), errors: 0 };
@@ -87,12 +119,18 @@ pub(crate) fn run(arguments: &[&str]) -> Result {
     let at =
         |share: f64| all.latencies_ms.get((all.latencies_ms.len() as f64 * share) as usize).copied().unwrap_or(0.0);
     let per_second = all.latencies_ms.len() as f64 / time.as_secs_f64();
-    println!("{}", json!({"per_second": per_second, "p50_ms": at(0.5), "p99_ms": at(0.99), "errors": all.errors}));
+    let requests = all.latencies_ms.len();
+    println!(
+        "{}",
+        json!({
+            "per_second": per_second, "p50_ms": at(0.5), "p99_ms": at(0.99), "requests": requests, "errors": all.errors,
+        })
+    );
     Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures the machine's time")]
-fn client(host: &str, paths: &Paths, time: Duration) -> Result<Figures> {
+fn client(host: &str, paths: &Paths, bodies: &Bodies, time: Duration) -> Result<Figures> {
     let failed = |error: std::io::Error| format!("{host}: {error}");
     let stream = TcpStream::connect(host).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
@@ -101,10 +139,9 @@ fn client(host: &str, paths: &Paths, time: Duration) -> Result<Figures> {
     let mut figures = Figures { latencies_ms: Vec::new(), errors: 0 };
     let end = Instant::now() + time;
     while Instant::now() < end {
-        let path = paths.next();
-        let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+        let request = bodies.request(host, &paths.next());
         let started = Instant::now();
-        writer.write_all(request.as_bytes()).map_err(failed)?;
+        writer.write_all(&request).map_err(failed)?;
         if read_answer(&mut reader).map_err(failed)? != 200 {
             figures.errors += 1;
         }

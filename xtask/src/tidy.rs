@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["types"],
     &["storage", "formats", "access"],
     &["tables", "catalog"],
-    &["query"],
+    &["query", "ingest"],
     &["api-rest", "api-flight"],
     &["lakebed"],
 ];

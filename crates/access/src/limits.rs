@@ -36,6 +36,8 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Bytes that one query may have in spill files at once. None: what the server has for all.
     pub spill_bytes: Option<u64>,
+    /// Whether rows may be sent to a table that is not there yet and is made of them. Default true.
+    pub create_tables: bool,
     /// After how long a client that reads nothing is given up. Default 60 s. The same for all workgroups.
     pub idle_client: Duration,
 }
@@ -59,6 +61,7 @@ impl Default for Limits {
             scan_bytes_per_month: None,
             memory_bytes: None,
             spill_bytes: None,
+            create_tables: true,
             idle_client: Duration::from_secs(60),
         }
     }

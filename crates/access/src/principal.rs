@@ -99,6 +99,15 @@ impl Principal {
         self.inner.session.as_ref()
     }
 
+    /// Resolves when the key or the issuer behind this principal is taken away; never where neither stands behind it. For
+    /// what goes on for as long as its client wants.
+    pub async fn ended(&self) {
+        match self.session() {
+            Some(session) => session.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// A principal of any name.
     #[cfg(test)]
     pub(crate) fn named(name: &str, role: Role) -> Self {

@@ -34,6 +34,7 @@ pub struct GroupLimits {
     pub scan_bytes_per_month: Option<u64>,
     pub memory_bytes: Option<u64>,
     pub spill_bytes: Option<u64>,
+    pub create_tables: Option<bool>,
 }
 
 impl GroupLimits {
@@ -54,6 +55,7 @@ impl GroupLimits {
             scan_bytes_per_month: self.scan_bytes_per_month.or(default.scan_bytes_per_month),
             memory_bytes: self.memory_bytes.or(default.memory_bytes),
             spill_bytes: self.spill_bytes.or(default.spill_bytes),
+            create_tables: self.create_tables.unwrap_or(default.create_tables),
             running_queries: default.running_queries,
             running_queries_per_principal: default.running_queries_per_principal,
             idle_client: default.idle_client,
@@ -77,6 +79,7 @@ impl GroupLimits {
             scan_bytes_per_month: limits.scan_bytes_per_month,
             memory_bytes: limits.memory_bytes,
             spill_bytes: limits.spill_bytes,
+            create_tables: Some(limits.create_tables),
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn code(kind: ErrorKind) -> Code {
         K::RequestTooLarge | K::MemoryExhausted | K::SpillExhausted | K::ResultTooLarge | K::ScanTooLarge => {
             Code::ResourceExhausted
         }
-        K::TooManyLogins | K::TooManyRequests | K::BudgetExhausted | K::QueueFull | K::QueueTimeout => {
+        K::TooManyLogins | K::TooManyRequests | K::BudgetExhausted | K::QueueFull | K::QueueTimeout | K::IngestBusy => {
             Code::ResourceExhausted
         }
         K::Unavailable | K::MemoryPressure | K::StoreUnreachable | K::StoreFailed => Code::Unavailable,
@@ -46,7 +46,7 @@ fn wait(error: &Error) -> Option<Duration> {
     let may = matches!(
         error.kind(),
         K::TooManyLogins | K::TooManyRequests | K::BudgetExhausted | K::QueueFull | K::QueueTimeout
-    ) || matches!(error.kind(), K::Unavailable | K::MemoryPressure);
+    ) || matches!(error.kind(), K::Unavailable | K::MemoryPressure | K::IngestBusy);
     may.then(|| error.retry_after().unwrap_or(RETRY_AFTER))
 }
 

@@ -15,7 +15,7 @@ use lakebed_types::{Error, ErrorKind, QueryId};
 
 use crate::{
     RestState,
-    error::{ApiError, Failed, PROBLEM_JSON, problem},
+    error::{ApiError, Failed, PROBLEM_JSON},
 };
 
 /// Bytes that all headers of a request may have together.
@@ -110,7 +110,7 @@ fn with_problem(response: Response, id: QueryId) -> Response {
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Response::from_parts(parts, Body::from(problem(error, status, id).to_string()))
+    Response::from_parts(parts, Body::from(failed.problem(id).to_string()))
 }
 
 /// An error status that came from the router or a vendored service, not from a handler of ours.

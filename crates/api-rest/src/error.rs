@@ -42,7 +42,7 @@ pub(crate) fn status(kind: ErrorKind) -> StatusCode {
         K::MemoryExhausted | K::SpillExhausted | K::ResultTooLarge | K::ScanTooLarge => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        K::TooManyLogins | K::TooManyRequests | K::BudgetExhausted | K::QueueFull | K::QueueTimeout => {
+        K::TooManyLogins | K::TooManyRequests | K::BudgetExhausted | K::QueueFull | K::QueueTimeout | K::IngestBusy => {
             StatusCode::TOO_MANY_REQUESTS
         }
         K::StoreAccessDenied | K::StoreWrongSignature | K::StoreTokenExpired | K::StoreUnreachable | K::StoreFailed => {
@@ -61,12 +61,19 @@ pub(crate) struct ApiError {
     error: Error,
     status: StatusCode,
     query: Option<QueryId>,
+    /// Further members of the problem document.
+    members: Map<String, Value>,
 }
 
 impl ApiError {
     /// An error of a query that has an id already.
     pub(crate) fn of(error: Error, query: QueryId) -> Self {
         Self { query: Some(query), ..Self::from(error) }
+    }
+
+    /// An error that says more than its sentence: further members of its problem document.
+    pub(crate) fn with_members(error: Error, members: Map<String, Value>) -> Self {
+        Self { members, ..Self::from(error) }
     }
 
     /// The same error with a status that HTTP itself asks for (405, 406, 415, 431).
@@ -103,11 +110,20 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
+
+    /// Its problem document, for the request of this id.
+    pub(crate) fn problem(&self, id: QueryId) -> Value {
+        let mut document = problem(&self.error, self.status, id);
+        if let Some(document) = document.as_object_mut() {
+            document.extend(self.members.clone());
+        }
+        document
+    }
 }
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        Self { status: status(error.kind()), error, query: None }
+        Self { status: status(error.kind()), error, query: None, members: Map::new() }
     }
 }
 

@@ -32,7 +32,7 @@ struct Base;
 const TAGS: [(&str, &str); 9] = [
     ("sql", "SQL in, rows out."),
     ("queries", "Run without waiting; history; results page by page."),
-    ("rows", "Rows of a table without SQL."),
+    ("rows", "Rows of a table without SQL, out and in."),
     ("catalog", "Databases and tables."),
     ("crawlers", "Find tables in a location."),
     ("compatibility", "Shapes of earlier data APIs, for clients that exist."),

@@ -15,8 +15,8 @@ use crate::{
     guard,
     openapi::{add_problems, base},
     routes::{
-        compat, crawlers, databases, docs, estimate, keys, landing, operations, queries, query_parquet, rows, sql,
-        tables, workgroups,
+        compat, crawlers, databases, docs, estimate, ingest, keys, landing, operations, queries, query_parquet, rows,
+        sql, tables, tail, workgroups,
     },
 };
 
@@ -61,6 +61,8 @@ fn documented(version: &str) -> Documented {
         .merge(databases::routes())
         .merge(tables::routes())
         .merge(rows::routes())
+        .merge(ingest::routes())
+        .merge(tail::routes())
         .merge(crawlers::routes())
         .merge(query_parquet::routes())
         .merge(compat::routes())

@@ -13,9 +13,13 @@ pub struct RestSettings {
     pub parquet_pages: Option<String>,
     /// Bytes that a request's body may have; more is 413. 1 MiB by default.
     pub body_limit_bytes: usize,
+    /// Bytes that the body of rows to append may have, as it is sent. 64 MiB by default.
+    pub rows_limit_bytes: u64,
+    /// Tails of tables that may be open at once. 100 by default.
+    pub tails: usize,
     /// Rows that one page of a paged answer may have. 10,000 by default.
     pub page_rows_max: usize,
-    /// How long a client may take no byte of a result before its query is ended.
+    /// How long a client may take no byte of a result before its query is ended, or send none of the rows it appends.
     pub idle_client: Duration,
     /// For signing page tokens; random by default. Processes that share clients share it.
     pub token_secret: [u8; 32],
@@ -30,6 +34,8 @@ impl Default for RestSettings {
         Self {
             parquet_pages: None,
             body_limit_bytes: 1 << 20,
+            rows_limit_bytes: 64 << 20,
+            tails: 100,
             page_rows_max: 10_000,
             idle_client: Duration::from_secs(60),
             token_secret: random_secret(),
@@ -49,6 +55,8 @@ impl fmt::Debug for RestSettings {
         f.debug_struct("RestSettings")
             .field("parquet_pages", &self.parquet_pages)
             .field("body_limit_bytes", &self.body_limit_bytes)
+            .field("rows_limit_bytes", &self.rows_limit_bytes)
+            .field("tails", &self.tails)
             .field("page_rows_max", &self.page_rows_max)
             .field("idle_client", &self.idle_client)
             .field("open_metrics", &self.open_metrics)

@@ -124,6 +124,25 @@ pub(crate) struct Problem {
     /// Also in the `x-query-id` header.
     #[schema(format = "uuid")]
     query_id: String,
+    /// Of rows that were sent and refused: 0, for then none is taken.
+    accepted: Option<u64>,
+    /// How many cannot be taken.
+    rejected: Option<u64>,
+    /// And the first 100 of them.
+    errors: Option<Vec<RowProblem>>,
+}
+
+/// Why a row that was sent is not taken.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RowProblem {
+    /// The row's number in the body, from 1.
+    #[schema(example = 17)]
+    pub(crate) row: u64,
+    /// The field that is wrong, where it is one.
+    #[schema(example = "price")]
+    pub(crate) field: Option<String>,
+    #[schema(example = "`abc` is not a DOUBLE")]
+    pub(crate) reason: String,
 }
 
 /// The schema of the statistics block, from the block itself.

@@ -31,7 +31,7 @@ impl Catalog {
         let default = self.inner.settings.default_freshness;
         let existing = find(&mut *self.inner.store.read().await?, &request.name, default).await?;
         if let Some(existing) = existing {
-            if existing.files.is_some() && request.if_not_exists {
+            if !existing.is_view() && request.if_not_exists {
                 return Ok(existing.table);
             }
             if existing.files.is_none() || !request.or_replace {

@@ -13,6 +13,7 @@ mod catalog;
 mod content;
 mod crawler;
 mod database;
+mod delta;
 mod external;
 mod failure;
 mod freshness;
@@ -33,7 +34,7 @@ mod workgroups;
 pub use catalog::{Catalog, CatalogSettings};
 pub use crawler::report::{Change, CrawlProgress, CrawlReport, CrawlRequest, Crawler, Outcome, ReportEntry, RunState};
 pub use freshness::Freshness;
-pub use model::{CreateTable, Database, Partition, Table, TableKind};
+pub use model::{CreateDeltaTable, CreateTable, Database, Partition, Table, TableKind};
 pub use seen::Seen;
 
 #[cfg(test)]

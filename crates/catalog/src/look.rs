@@ -53,7 +53,7 @@ pub(crate) async fn load(catalog: &Catalog, name: &TableName) -> Result<Arc<Load
     let inner = &catalog.inner;
     let record = catalog.record(name).await?;
     let (Some(files), TableKind::Files { freshness, .. }) = (record.files, record.table.kind) else {
-        return Err(Error::invalid_request(format!("`{name}` is a view, it has no files")));
+        return Err(Error::invalid_request(format!("`{name}` is no table of files that are found")));
     };
     let data_files = data_files(inner, record.id, &files).await?;
     let snapshot = Snapshot::new(SnapshotParts {

@@ -23,6 +23,15 @@ pub enum TableKind {
         /// Names of the partition columns, in path order.
         partition_columns: Vec<String>,
     },
+    /// A Delta table, which takes rows that are sent.
+    Delta {
+        /// Its folder, with the log in it.
+        location: Location,
+        /// The column that it is partitioned by.
+        partition_column: Option<String>,
+        /// JSON: how rows that are sent become rows of the table. Whoever takes them knows its meaning.
+        rules: String,
+    },
     /// A stored query.
     View {
         /// Its text.
@@ -35,7 +44,7 @@ pub enum TableKind {
 pub struct Table {
     /// Its full name.
     pub name: TableName,
-    /// Files or a view.
+    /// Files, Delta or a view.
     pub kind: TableKind,
     /// All columns in the files' spelling, partition columns last.
     pub schema: SchemaRef,
@@ -57,6 +66,49 @@ pub struct Table {
     pub bytes: u64,
     /// Conflicts and skipped files that the last look found, one sentence each.
     pub warnings: Vec<String>,
+}
+
+impl Table {
+    /// The folder or the one file; None for a view.
+    pub fn location(&self) -> Option<&Location> {
+        match &self.kind {
+            TableKind::Files { location, .. } | TableKind::Delta { location, .. } => Some(location),
+            TableKind::View { .. } => None,
+        }
+    }
+
+    /// Names of the partition columns, in path order.
+    pub fn partition_columns(&self) -> &[String] {
+        match &self.kind {
+            TableKind::Files { partition_columns, .. } => partition_columns,
+            TableKind::Delta { partition_column, .. } => partition_column.as_slice(),
+            TableKind::View { .. } => &[],
+        }
+    }
+}
+
+/// A new Delta table.
+#[derive(Debug, Clone)]
+pub struct CreateDeltaTable {
+    /// Its full name.
+    pub name: TableName,
+    /// The folder of all such tables; a new one gets a folder of its own below it.
+    pub lake: Location,
+    /// The folder of a table that is there already, such as one that another node writes: its log says what its columns
+    /// are, and columns and sort columns of this request do not count. None for a new one.
+    pub existing: Option<Location>,
+    /// Its columns, the partition column included. Types that Delta does not have become near ones.
+    pub schema: SchemaRef,
+    /// The column to partition by.
+    pub partition_column: Option<String>,
+    /// What its files are sorted by, the first the most.
+    pub sort_columns: Vec<String>,
+    /// JSON: how rows that are sent become rows of the table.
+    pub rules: String,
+    /// What to say of it.
+    pub comment: Option<String>,
+    /// A table of this name stays as it is, without an error.
+    pub if_not_exists: bool,
 }
 
 /// A database.

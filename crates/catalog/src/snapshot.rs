@@ -6,10 +6,11 @@ use std::{
 };
 
 use arrow::datatypes::DataType;
-use lakebed_tables::Snapshot;
+use lakebed_tables::{DeltaTable, Snapshot};
 use lakebed_types::{ErrorKind, Result, TableName};
 use object_store::ObjectMeta;
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::{
     Catalog, Partition, Table, TableKind,
@@ -21,6 +22,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     by_name: Mutex<HashMap<TableName, Arc<Slot>>>,
+    deltas: Mutex<HashMap<TableName, Arc<OnceCell<Arc<DeltaTable>>>>>,
     described: Mutex<Described>,
 }
 
@@ -82,10 +84,21 @@ impl Slots {
         }
     }
 
+    /// The place of an opened Delta table.
+    pub(crate) fn delta(&self, name: &TableName) -> Arc<OnceCell<Arc<DeltaTable>>> {
+        Arc::clone(self.deltas.lock().entry(name.clone()).or_default())
+    }
+
+    /// A Delta table that is open.
+    pub(crate) fn open_delta(&self, name: &TableName) -> Option<Arc<DeltaTable>> {
+        self.deltas.lock().get(name)?.get().cloned()
+    }
+
     /// Forgets a table.
     pub(crate) fn remove(&self, name: &TableName) {
         self.invalidate(name);
         self.by_name.lock().remove(name);
+        self.deltas.lock().remove(name);
     }
 }
 
@@ -123,6 +136,9 @@ impl Catalog {
     /// `table_not_found`, `database_not_found`, `invalid_request` for a view. Where a look is due and the store fails,
     /// the store's error: an older snapshot is never passed off as the present.
     pub async fn snapshot(&self, name: &TableName) -> Result<Arc<Snapshot>> {
+        if self.is_delta(name).await? {
+            return self.delta_state(name).await?.snapshot();
+        }
         let slot = self.inner.slots.slot(name);
         if let (_, Some(loaded)) = slot.get()
             && !self.is_due(&loaded)
@@ -137,6 +153,9 @@ impl Catalog {
     /// # Errors
     /// Those of [`Catalog::snapshot`].
     pub async fn refresh(&self, name: &TableName) -> Result<Arc<Snapshot>> {
+        if self.is_delta(name).await? {
+            return self.refresh_delta(name).await?.snapshot();
+        }
         let slot = self.inner.slots.slot(name);
         self.look(name, &slot, Look::Now).await
     }

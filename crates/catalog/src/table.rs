@@ -22,7 +22,8 @@ impl Catalog {
             return Err(database::not_found(&mut connection, database).await?);
         }
         let aliases = self.aliases_among(database, &records);
-        let mut all: Vec<Table> = records.into_iter().map(|record| record.table).chain(aliases).collect();
+        let mut all: Vec<Table> =
+            records.into_iter().map(|record| self.as_opened(record.table)).chain(aliases).collect();
         all.sort_by(|left, right| left.name.table().cmp(right.name.table()));
         Ok(all)
     }
@@ -32,6 +33,11 @@ impl Catalog {
     /// # Errors
     /// `table_not_found` (with the nearest name as hint) or `database_not_found`.
     pub async fn table(&self, name: &TableName) -> Result<Table> {
+        Ok(self.as_opened(self.described(name).await?))
+    }
+
+    /// The same as the catalog file has it.
+    pub(crate) async fn described(&self, name: &TableName) -> Result<Table> {
         match self.inner.slots.described(name) {
             Ok(table) => Ok(table),
             Err(generation) => {
@@ -55,7 +61,7 @@ impl Catalog {
     pub async fn create_view(&self, name: &TableName, sql: &str, schema: SchemaRef, or_replace: bool) -> Result<()> {
         let mut write = self.inner.store.write().await?;
         if let Some(existing) = find(write.connection(), name, self.inner.settings.default_freshness).await? {
-            if existing.files.is_some() || !or_replace {
+            if !existing.is_view() || !or_replace {
                 return Err(already_exists(&existing));
             }
             tables::delete(write.connection(), existing.id).await?;
@@ -82,7 +88,7 @@ impl Catalog {
             Ok(None) => return Err(not_found(write.connection(), name).await?),
             Err(error) => return Err(error),
         };
-        match (existing.files.is_none(), view) {
+        match (existing.is_view(), view) {
             (true, false) => return Err(wrong_kind(name, "view", "Use `DROP VIEW`.")),
             (false, true) => return Err(wrong_kind(name, "table", "Use `DROP TABLE`.")),
             _ => {}
@@ -103,8 +109,12 @@ impl Catalog {
             Some(record) => record,
             None => return Err(not_found(write.connection(), name).await?),
         };
-        if record.files.is_none() {
-            return Err(wrong_kind(name, "view", "Set the policy of the tables that it reads."));
+        match record.table.kind {
+            TableKind::View { .. } => {
+                return Err(wrong_kind(name, "view", "Set the policy of the tables that it reads."));
+            }
+            TableKind::Delta { .. } => return Err(wrong_kind(name, "Delta table", "Its log is read by every query.")),
+            TableKind::Files { .. } => {}
         }
         tables::set_freshness(write.connection(), record.id, freshness).await?;
         write.commit().await?;
@@ -138,7 +148,7 @@ pub(crate) async fn find(
 pub(crate) fn already_exists(existing: &TableRecord) -> Error {
     let (what, hint) = match existing.table.kind {
         TableKind::View { .. } => ("view", "Choose another name, or drop the view first."),
-        TableKind::Files { .. } => ("table", "Choose another name, or drop the table first."),
+        TableKind::Files { .. } | TableKind::Delta { .. } => ("table", "Choose another name, or drop the table first."),
     };
     Error::new(ErrorKind::AlreadyExists, format!("{what} `{}` exists already", existing.table.name)).with_hint(hint)
 }

@@ -24,8 +24,10 @@ use futures::TryStreamExt;
 use lakebed_access::{Access, AdmitOptions, Limits, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState, router};
 use lakebed_catalog::{Catalog, CatalogSettings, CrawlRequest, Freshness};
+use lakebed_ingest::{IngestService, IngestSettings};
 use lakebed_query::{CachePolicy, Parameters, PreparedQuery, QueryOptions, QueryService, QuerySettings, SqlLimits};
 use lakebed_storage::{Location, Mode, Storage, StorageSettings};
+use lakebed_tables::Buffers;
 use lakebed_testkit::{TestResult, csv_bytes, ndjson_bytes, parquet_bytes};
 use lakebed_types::{DatabaseName, ErrorKind, Result, SystemClock};
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path};
@@ -84,7 +86,10 @@ impl World {
         let settings = RestSettings { token_secret: TOKEN_SECRET, ..RestSettings::default() };
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
         query.set_metrics(move || prometheus.render());
-        let state = RestState::new(query.clone(), settings, Arc::new(AtomicBool::new(true)));
+        let log = IngestSettings { wal_dir: folder.path().join("wal"), ..IngestSettings::default() };
+        let catalog = query.catalog().clone();
+        let ingest = IngestService::open(log, catalog, Buffers::default(), Arc::new(SystemClock));
+        let state = RestState::new(query.clone(), runtime.block_on(ingest)?, settings, Arc::new(AtomicBool::new(true)));
         let (router, written) = (router(state), AtomicU64::default());
         Ok(Self { runtime, query, storage, router, store, written, _folder: folder })
     }

@@ -9,6 +9,7 @@ use lakebed_access::{Access, Keys, Principal, Role, Workgroups};
 use lakebed_catalog::Catalog;
 use lakebed_query::QueryService;
 use lakebed_storage::{Location, Mode, Storage};
+use lakebed_tables::Buffers;
 use lakebed_types::{Clock, Error, ErrorKind, Result, SystemClock};
 
 use crate::settings::{DataSettings, Sources, catalog_settings, lake_of, limits, query_settings, storage_settings};
@@ -29,6 +30,8 @@ pub(crate) struct LakeOptions {
 /// A lake, ready to be asked.
 pub(crate) struct Lake {
     pub(crate) query: QueryService,
+    /// Rows that are not in files yet: queries see what is put into them.
+    pub(crate) buffers: Buffers,
     /// Where it keeps its own files.
     pub(crate) data_dir: PathBuf,
     /// Kept until the end: it holds the spill files of a lake without a data folder.
@@ -62,8 +65,18 @@ impl Lake {
             settings.result_cache_bytes = 0;
         }
         let query = QueryService::new(settings, catalog, access, clock)?;
-        Ok(Self { query, data_dir: dir, _temporary: temporary })
+        let buffers = Buffers::default();
+        query.set_buffers(buffers.clone());
+        Ok(Self { query, buffers, data_dir: dir, _temporary: temporary })
     }
+}
+
+/// The folder that a lake keeps its own files in, made where it is not there.
+///
+/// # Errors
+/// `disk_failed` where it cannot be made.
+pub(crate) fn data_folder(sources: &Sources) -> Result<PathBuf> {
+    Ok(data_dir(&DataSettings::read(&sources.values)?, false)?.0)
 }
 
 /// The keys in the data folder, for commands that need nothing else of a lake.

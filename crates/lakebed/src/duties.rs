@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use lakebed_api_flight::FlightState;
+use lakebed_ingest::IngestService;
 use lakebed_query::QueryService;
 use lakebed_types::{Error, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::http::Tls;
 
@@ -16,6 +18,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SLOW_PERIOD: Duration = Duration::from_secs(10);
 /// How often it is noted what workgroups have scanned: what a crash may forget.
 const USAGE_PERIOD: Duration = Duration::from_secs(3);
+/// How often it is looked at what rows have to be flushed.
+const ROWS_PERIOD: Duration = Duration::from_millis(500);
 /// How often the process's memory is looked at.
 const WATCH_PERIOD: Duration = Duration::from_millis(200);
 /// Upper bounds of durations in `/metrics`, in seconds.
@@ -61,6 +65,19 @@ impl Duties {
         self.prometheus.run_upkeep();
         if let Some(tls) = &self.tls {
             tls.look();
+        }
+    }
+}
+
+/// Flushes, merges and cleans up what rows have come in, until `stop`: what has been begun is ended first.
+pub(crate) async fn look_after_rows(ingest: IngestService, stop: CancellationToken) {
+    let mut period = interval(ROWS_PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = period.tick() => ingest.tick().await,
         }
     }
 }

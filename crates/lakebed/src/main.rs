@@ -15,10 +15,12 @@ mod progress;
 mod reload;
 mod remote;
 mod results;
+mod rows;
 mod served;
 mod settings;
 mod token_secret;
 mod traces;
+mod upload;
 mod writer;
 
 use std::process::ExitCode;

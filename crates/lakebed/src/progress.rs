@@ -34,6 +34,13 @@ pub(crate) fn rows_bar(total: u64) -> ProgressBar {
     bar
 }
 
+/// A bar for files that are sent, of `total` bytes.
+pub(crate) fn upload_bar(total: u64) -> ProgressBar {
+    let bar = bar("{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}");
+    bar.set_length(total);
+    bar
+}
+
 /// A spinner for a result of unknown length: how much of it is there, and how fast it comes.
 pub(crate) struct ResultBar {
     bar: ProgressBar,

@@ -1,6 +1,6 @@
 //! Settings read again while the server runs: what can change does, and the rest is named.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use lakebed_access::{Access, IssuerSettings, KeySource};
 use lakebed_query::QueryService;
@@ -12,8 +12,8 @@ use crate::{
     issuer_keys::IssuerKeys,
     logging::{self, Logging},
     settings::{
-        DataSettings, LogSettings, OidcSettings, ServerSettings, Sources, all_keys, catalog_settings, limits, price,
-        storage_settings,
+        DataSettings, LogSettings, OidcSettings, RowsLimits, ServerSettings, Sources, all_keys, catalog_settings,
+        ingest_settings, limits, price, storage_settings,
     },
 };
 
@@ -129,6 +129,8 @@ fn check_others(sources: &Sources) -> Result<()> {
     storage_settings(sources)?;
     catalog_settings(&sources.values)?;
     limits(&sources.values)?;
+    ingest_settings(&sources.values, Path::new(""))?;
+    RowsLimits::read(&sources.values)?;
     Ok(())
 }
 

@@ -229,7 +229,7 @@ pub(crate) async fn managed_table(
     seen.database(name.database()).await?;
     match seen.table(&name).await {
         Ok(_) if there == IfThere::Stay => return Ok(None),
-        Ok(_) if there == IfThere::Fail => {
+        Ok(table) if there == IfThere::Fail || matches!(table.kind, TableKind::Delta { .. }) => {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("there is a table {name} already"))
                 .with_hint("Use CREATE OR REPLACE TABLE, or another name."));
         }
@@ -265,7 +265,7 @@ pub(crate) async fn create_view(preparation: &Preparation<'_>, view: sql::Create
     if exists.is_some() && view.if_not_exists {
         return Ok(Work::Ready(vec![crate::table_rows::status(format!("there is a view {name} already"))?]));
     }
-    if matches!(exists.map(|table| table.kind), Some(TableKind::Files { .. })) {
+    if matches!(exists.map(|table| table.kind), Some(TableKind::Files { .. } | TableKind::Delta { .. })) {
         return Err(Error::new(ErrorKind::AlreadyExists, format!("{name} is a table, not a view")));
     }
     let (sql, schema) = with_column_names(&view, rows)?;
@@ -322,6 +322,11 @@ impl Insert {
                 let insert = Self { name, folder: location, schema: table.schema, columns };
                 insert.check_columns()?;
                 Ok(insert)
+            }
+            TableKind::Delta { .. } => {
+                let text = format!("{name} takes rows over HTTP only, so nothing can be inserted");
+                let rows = format!("/v1/databases/{}/tables/{}/rows", name.database(), name.table());
+                Err(Error::new(ErrorKind::Unsupported, text).with_hint(format!("Send the rows to `POST {rows}`.")))
             }
             _ => Err(Error::new(
                 ErrorKind::Unsupported,

@@ -58,3 +58,4 @@ pub use service::QueryService;
 pub use settings::{QuerySettings, SqlLimits};
 pub use spool::ResultPage;
 pub use stats::StatsHandle;
+pub use system::IngestStatus;

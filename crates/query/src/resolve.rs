@@ -15,7 +15,7 @@ use datafusion::{
 use futures::future::BoxFuture;
 use lakebed_access::Principal;
 use lakebed_catalog::TableKind;
-use lakebed_tables::{FileKind, Snapshot};
+use lakebed_tables::{BufferRows, FileKind, Snapshot};
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, StatementKind, TableName};
 use sha2::{Digest, Sha256};
 
@@ -33,6 +33,9 @@ const MAX_VIEW_DEPTH: usize = 16;
 
 /// For so long after its time of change a local file may be changed without a difference that can be seen.
 const UNSETTLED: TimeDelta = TimeDelta::seconds(2);
+
+/// How often a newer version is asked for before a query gives up.
+const PINNING_ATTEMPTS: usize = 3;
 
 /// Tables that a statement may name.
 const MAX_TABLES: usize = 256;
@@ -146,7 +149,12 @@ impl<'a> Resolver<'a> {
         match table.kind {
             TableKind::Files { .. } => {
                 let snapshot = self.engine.catalog.snapshot(&name).await?;
-                let provider = self.scan(resolved, name.to_string(), snapshot.clone())?;
+                let provider = self.scan(resolved, name.to_string(), snapshot.clone(), None)?;
+                resolved.add(name.database().as_str(), name.table(), snapshot.schema().clone(), provider);
+            }
+            TableKind::Delta { .. } => {
+                let (snapshot, rows) = self.pinned(&name).await?;
+                let provider = self.scan(resolved, name.to_string(), snapshot.clone(), rows)?;
                 resolved.add(name.database().as_str(), name.table(), snapshot.schema().clone(), provider);
             }
             TableKind::View { sql } => {
@@ -165,12 +173,38 @@ impl<'a> Resolver<'a> {
         let storage = self.engine.catalog.storage();
         let snapshot = lakebed_tables::open_location(storage, &location.text, kind, limit).await?;
         check_kind(location, &snapshot)?;
-        let provider = self.scan(resolved, location.text.clone(), snapshot.clone())?;
+        let provider = self.scan(resolved, location.text.clone(), snapshot.clone(), None)?;
         resolved.add(self.database.as_str(), &location.placeholder, snapshot.schema().clone(), provider);
         Ok(())
     }
 
-    fn scan(self, resolved: &mut Resolved, label: String, snapshot: Arc<Snapshot>) -> Result<Arc<dyn TableProvider>> {
+    /// A Delta table's files, and the buffered rows that they do not hold: each row once. The version of the files says up
+    /// to which log position they hold the buffer's rows.
+    async fn pinned(self, name: &TableName) -> Result<(Arc<Snapshot>, Option<BufferRows>)> {
+        let mut state = self.engine.catalog.delta_state(name).await?;
+        // One of another id is of an earlier table of this name.
+        let Some(buffer) = self.engine.buffer(name).filter(|buffer| buffer.table_id() == state.id()) else {
+            return Ok((state.snapshot()?, None));
+        };
+        for _ in 0..PINNING_ATTEMPTS {
+            let watermark = state.transaction(buffer.app_id()).unwrap_or(0);
+            if let Some(rows) = buffer.after(u64::try_from(watermark).unwrap_or(0)) {
+                return Ok((state.snapshot()?, Some(rows)));
+            }
+            // Rows above it have left memory, so there is a newer version.
+            state = self.engine.catalog.refresh_delta(name).await?;
+        }
+        Err(Error::new(ErrorKind::Conflict, format!("{name} changes faster than it can be read"))
+            .with_hint("Run the query again."))
+    }
+
+    fn scan(
+        self,
+        resolved: &mut Resolved,
+        label: String,
+        snapshot: Arc<Snapshot>,
+        rows: Option<BufferRows>,
+    ) -> Result<Arc<dyn TableProvider>> {
         let resources = self.resources;
         let provider = lakebed_tables::provider(
             snapshot.clone(),
@@ -179,7 +213,11 @@ impl<'a> Resolver<'a> {
             resources.scans.clone(),
             &self.engine.caches,
         )?;
-        resolved.snapshots.push((label.clone(), snapshot.version().to_owned()));
+        let (provider, position) = match rows {
+            Some(rows) => (lakebed_tables::provider_with_buffer(provider, rows.clone()), rows.position()),
+            None => (provider, String::new()),
+        };
+        resolved.snapshots.push((label.clone(), format!("{}{position}", snapshot.version())));
         resolved.read.push(ReadTable { label, provider: provider.clone(), snapshot: Some(snapshot) });
         Ok(provider)
     }

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use lakebed_access::{Access, AdmitOptions, Admitted, Principal};
 use lakebed_catalog::Catalog;
 use lakebed_storage::Location;
-use lakebed_tables::ReadCaches;
+use lakebed_tables::{Buffers, ReadCaches, TableBuffer};
 use lakebed_types::{Clock, Error, ErrorKind, Estimate, QueryId, QueryState, QueryStatistics, Result, TableName};
 
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     settings::QuerySettings,
     spool::{ResultPage, Spool},
     stats::Price,
+    system::{IngestState, IngestStatus},
     watchdog::Watchdog,
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct Engine {
     pub(crate) results: ResultCache,
     pub(crate) watchdog: Watchdog,
     pub(crate) metrics: OnceLock<MetricsPage>,
+    pub(crate) buffers: OnceLock<Buffers>,
+    pub(crate) ingest: OnceLock<IngestState>,
 }
 
 impl fmt::Debug for Engine {
@@ -66,6 +69,11 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
+    /// Rows of a table that are not in files yet.
+    pub(crate) fn buffer(&self, name: &TableName) -> Option<Arc<TableBuffer>> {
+        self.buffers.get()?.table(name)
+    }
+
     /// The process's metrics now, as Prometheus' text; empty where nobody collects them.
     pub(crate) fn metrics_page(&self) -> String {
         gauges::set(self);
@@ -96,6 +104,8 @@ impl QueryService {
             price: Price::new(settings.price_per_tib_usd),
             watchdog: Watchdog::new(settings.resident_memory_bytes),
             metrics: OnceLock::new(),
+            buffers: OnceLock::new(),
+            ingest: OnceLock::new(),
             settings,
             catalog,
             access,
@@ -345,6 +355,21 @@ impl QueryService {
     pub fn set_metrics(&self, page: impl Fn() -> String + Send + Sync + 'static) {
         if self.engine.metrics.set(Box::new(page)).is_err() {
             tracing::debug!("metrics were already published");
+        }
+    }
+
+    /// Says where `system.ingest` finds what is taken in. The first call counts.
+    pub fn set_ingest_status(&self, state: impl Fn() -> Vec<IngestStatus> + Send + Sync + 'static) {
+        if self.engine.ingest.set(Box::new(state)).is_err() {
+            tracing::debug!("the state of ingestion was already published");
+        }
+    }
+
+    /// Says where rows are that are accepted and not yet in files: queries read them beside the files. The first call
+    /// counts.
+    pub fn set_buffers(&self, buffers: Buffers) {
+        if self.engine.buffers.set(buffers).is_err() {
+            tracing::debug!("buffers were already there");
         }
     }
 

@@ -45,11 +45,7 @@ impl Shown<'_> {
     /// The columns of a table.
     pub(crate) async fn describe(&self, name: &QualifiedName) -> Result<RecordBatch> {
         let table = self.table(name).await?;
-        let partition_columns: &[String] = match &table.kind {
-            TableKind::Files { partition_columns, .. } => partition_columns,
-            TableKind::View { .. } => &[],
-        };
-        columns_of(&table.schema, partition_columns)
+        columns_of(&table.schema, table.partition_columns())
     }
 
     async fn table(&self, name: &QualifiedName) -> Result<Table> {
@@ -78,12 +74,10 @@ impl Shown<'_> {
 
     async fn partitions(&self, name: &QualifiedName) -> Result<RecordBatch> {
         let table = self.table(name).await?;
-        let columns = match &table.kind {
-            TableKind::Files { partition_columns, .. } if !partition_columns.is_empty() => partition_columns.clone(),
-            _ => {
-                return Err(Error::new(ErrorKind::InvalidQuery, format!("{} has no partitions", table.name)));
-            }
-        };
+        let columns = table.partition_columns();
+        if columns.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidQuery, format!("{} has no partitions", table.name)));
+        }
         let partitions = self.seen.catalog().partitions(&table.name).await?;
         let names = || columns.iter().map(String::as_str);
         Columns::default()
@@ -161,22 +155,37 @@ fn statement_of(table: &Table) -> String {
     match &table.kind {
         TableKind::View { sql } => format!("CREATE VIEW {name} AS\n{sql}"),
         TableKind::Files { location, kind, partition_columns, .. } => {
-            let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
-                format!("  {} {}", quote_identifier(field.name()), sql_type_name(field.data_type()))
-            };
-            let columns = table.schema.fields().iter().map(column).collect::<Vec<_>>().join(",\n");
-            let partitions = partition_columns.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
-            let partitioned =
-                if partitions.is_empty() { String::new() } else { format!("\nPARTITIONED BY ({partitions})") };
             let stored = match kind {
                 FileKind::Parquet => "PARQUET",
                 FileKind::Csv => "CSV",
                 FileKind::NdJson | FileKind::JsonArray => "JSON",
             };
-            let place = quote_literal(&location.to_string());
-            format!("CREATE EXTERNAL TABLE {name} (\n{columns}\n)\nSTORED AS {stored}{partitioned}\nLOCATION {place}")
+            external_statement(&name, table, stored, partition_columns, &location.to_string())
         }
+        TableKind::Delta { location, rules, .. } => rows_request(table, &location.to_string(), rules),
     }
+}
+
+/// A table for rows is not declared by SQL: the request that would make it, as a comment.
+fn rows_request(table: &Table, place: &str, rules: &str) -> String {
+    let rules: serde_json::Value = serde_json::from_str(rules).unwrap_or_default();
+    let body = serde_json::json!({ "location": place, "ingest": rules });
+    format!(
+        "-- rows come in for this table over HTTP, and this request declares it:\n-- PUT /v1/databases/{}/tables/{}\n-- {body}",
+        table.name.database().as_str(),
+        table.name.table(),
+    )
+}
+
+fn external_statement(name: &str, table: &Table, stored: &str, partitions: &[String], place: &str) -> String {
+    let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
+        format!("  {} {}", quote_identifier(field.name()), sql_type_name(field.data_type()))
+    };
+    let columns = table.schema.fields().iter().map(column).collect::<Vec<_>>().join(",\n");
+    let partitions = partitions.iter().map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ");
+    let partitioned = if partitions.is_empty() { String::new() } else { format!("\nPARTITIONED BY ({partitions})") };
+    let place = quote_literal(place);
+    format!("CREATE EXTERNAL TABLE {name} (\n{columns}\n)\nSTORED AS {stored}{partitioned}\nLOCATION {place}")
 }
 
 /// The rows whose first column is like the pattern.

@@ -33,4 +33,4 @@ pub use counters::StoreCounters;
 pub use location::Location;
 pub use settings::StorageSettings;
 pub use storage::Storage;
-pub use version::ObjectVersion;
+pub use version::{ObjectVersion, immutable};

@@ -4,6 +4,16 @@ use std::{ops::Range, sync::Arc};
 
 use object_store::{GetOptions, GetRange, ObjectMeta};
 
+/// Stands where a store's version of an object would.
+const IMMUTABLE: &str = "immutable";
+
+/// Says of an object that nobody ever writes its path again. Its time may be what a log tells of it and not the store's,
+/// so only its size is compared.
+#[must_use]
+pub fn immutable(meta: ObjectMeta) -> ObjectMeta {
+    ObjectMeta { e_tag: None, version: Some(IMMUTABLE.to_owned()), ..meta }
+}
+
 /// An object as it was listed, which pins the version of it that is read. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ObjectVersion {
@@ -37,6 +47,9 @@ impl ObjectVersion {
     /// tell them no finer.
     pub fn is(&self, now: &ObjectMeta) -> bool {
         let listed = &self.listed;
+        if listed.version.as_deref() == Some(IMMUTABLE) {
+            return now.size == listed.size;
+        }
         now.size == listed.size
             && match (now.e_tag.as_deref(), listed.e_tag.as_deref()) {
                 (Some(now), Some(listed)) => bare(now) == bare(listed),

@@ -234,7 +234,7 @@ fn footer_length(end: &[u8]) -> u64 {
 }
 
 /// Where the page indexes begin.
-fn index_start(footer: &ParquetMetaData) -> Option<u64> {
+pub(crate) fn index_start(footer: &ParquetMetaData) -> Option<u64> {
     let columns = footer.row_groups().iter().flat_map(|group| group.columns());
     let offsets = columns.flat_map(|column| [column.column_index_offset(), column.offset_index_offset()]);
     offsets.flatten().filter_map(|offset| u64::try_from(offset).ok()).min()

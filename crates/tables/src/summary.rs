@@ -18,7 +18,7 @@ pub struct ColumnSummary {
     pub null_count: Option<u64>,
     /// A value that no value is below. Of the column's type; only for columns that are not nested.
     pub min: Option<ScalarValue>,
-    /// A value that no value is above.
+    /// A value that no value is above but NaN, which writers leave out.
     pub max: Option<ScalarValue>,
     /// Whether `min` occurs in the file; else it is a lower bound (Parquet cuts long strings).
     pub min_exact: bool,

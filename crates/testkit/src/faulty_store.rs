@@ -1,11 +1,12 @@
 //! A store in memory that goes wrong as real ones do.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
-    hash::{Hash, Hasher},
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -15,47 +16,27 @@ use futures::{
     stream::{self, BoxStream},
 };
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
 };
 use parking_lot::Mutex;
 
-/// What goes wrong with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Fault {
-    /// The connection breaks before the store has seen the request.
-    Refused,
-    /// The store does it, and the answer is lost.
-    AnswerLost,
-    /// The store says that it is busy.
-    Busy,
-    /// The body ends too early, and nothing says so.
-    Truncated,
-    /// The body breaks off.
-    BrokenOff,
-    /// The first byte takes its time.
-    Slow,
-    /// A listing from before the last change.
-    Stale,
-}
+use crate::{
+    faults::{Fault, Faults, ON_WRITES, SLOW, failed},
+    faulty_upload::FaultyUpload,
+};
 
 const ON_READS: &[Fault] = &[Fault::Refused, Fault::Busy, Fault::Truncated, Fault::BrokenOff, Fault::Slow];
-const ON_WRITES: &[Fault] = &[Fault::Refused, Fault::Busy, Fault::AnswerLost, Fault::Slow];
 const ON_LISTS: &[Fault] = &[Fault::Refused, Fault::Busy, Fault::BrokenOff, Fault::Slow, Fault::Stale];
-
-/// How long `Slow` is.
-const SLOW: Duration = Duration::from_millis(3);
 
 /// Objects in memory behind a bad connection. What goes wrong depends on the seed, the request and how often it was sent
 /// before, not on the order of requests.
 #[derive(Debug)]
 pub struct FaultyStore {
     inner: InMemory,
-    seed: u64,
-    /// Of 1,000 requests, so many go wrong.
-    per_mille: AtomicU32,
-    sent: Mutex<HashMap<u64, u64>>,
-    happened: Mutex<BTreeMap<Fault, usize>>,
+    faults: Arc<Faults>,
+    /// Multipart uploads that were neither finished nor given up.
+    open_uploads: Arc<AtomicUsize>,
     /// The listing before the last change.
     before: Mutex<Vec<ObjectMeta>>,
 }
@@ -65,22 +46,30 @@ impl FaultyStore {
     pub fn new(seed: u64) -> Self {
         Self {
             inner: InMemory::new(),
-            seed,
-            per_mille: AtomicU32::new(0),
-            sent: Mutex::default(),
-            happened: Mutex::default(),
+            faults: Arc::new(Faults::new(seed)),
+            open_uploads: Arc::default(),
             before: Mutex::default(),
         }
     }
 
     /// From here on so many of 1,000 requests go wrong.
     pub fn set_faults(&self, per_mille: u32) {
-        self.per_mille.store(per_mille, Ordering::SeqCst);
+        self.faults.set(per_mille);
+    }
+
+    /// From here on the store refuses every request, or no longer does.
+    pub fn set_stopped(&self, stopped: bool) {
+        self.faults.stop(stopped);
     }
 
     /// What has gone wrong so far, and how often.
     pub fn happened(&self) -> BTreeMap<Fault, usize> {
-        self.happened.lock().clone()
+        self.faults.happened()
+    }
+
+    /// Multipart uploads that were begun and neither finished nor given up.
+    pub fn open_uploads(&self) -> usize {
+        self.open_uploads.load(Ordering::SeqCst)
     }
 
     /// Writes an object past all faults.
@@ -106,45 +95,6 @@ impl FaultyStore {
         let listed = listing(&self.inner).await;
         *self.before.lock() = listed;
     }
-
-    fn draw(&self, faults: &[Fault], request: impl Hash) -> Option<Fault> {
-        let of = |text: &dyn Fn(&mut Fnv)| {
-            let mut hash = Fnv(0xcbf2_9ce4_8422_2325 ^ self.seed);
-            text(&mut hash);
-            mixed(hash.0)
-        };
-        let request = of(&|hash| request.hash(hash));
-        let sent = {
-            let mut counts = self.sent.lock();
-            let count = counts.entry(request).or_default();
-            *count += 1;
-            *count
-        };
-        let drawn = of(&|hash| (request, sent).hash(hash));
-        if drawn % 1000 >= u64::from(self.per_mille.load(Ordering::SeqCst)) {
-            return None;
-        }
-        let fault = faults[usize::try_from(drawn / 1000).unwrap_or(0) % faults.len()];
-        *self.happened.lock().entry(fault).or_default() += 1;
-        Some(fault)
-    }
-
-    /// What happens to a request before the store sees it.
-    async fn meet(&self, fault: Option<Fault>) -> Result<()> {
-        match fault {
-            Some(Fault::Refused) => Err(failed("the connection was reset")),
-            Some(Fault::Busy) => Err(failed("503 Service Unavailable: SlowDown")),
-            Some(Fault::Slow) => {
-                tokio::time::sleep(SLOW).await;
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn failed(text: &str) -> Error {
-    Error::Generic { store: "faulty", source: text.into() }
 }
 
 async fn listing(store: &InMemory) -> Vec<ObjectMeta> {
@@ -172,15 +122,15 @@ fn cut(result: GetResult, fault: Fault) -> GetResult {
 
 impl fmt::Display for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FaultyStore({})", self.seed)
+        write!(f, "FaultyStore({})", self.faults.seed)
     }
 }
 
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let fault = self.draw(ON_WRITES, ("put", path.as_ref()));
-        self.meet(fault).await?;
+        let fault = self.faults.draw(ON_WRITES, ("put", path.as_ref()));
+        self.faults.meet(fault).await?;
         self.remember_listing().await;
         let done = self.inner.put_opts(path, payload, options).await;
         match fault {
@@ -190,17 +140,18 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let fault = self.draw(ON_WRITES, ("multipart", path.as_ref()));
-        self.meet(fault).await?;
+        let fault = self.faults.draw(ON_WRITES, ("multipart", path.as_ref()));
+        self.faults.meet(fault).await?;
         self.remember_listing().await;
-        self.inner.put_multipart_opts(path, options).await
+        let inner = self.inner.put_multipart_opts(path, options).await?;
+        Ok(Box::new(FaultyUpload::new(inner, path, &self.faults, &self.open_uploads)))
     }
 
     async fn get_opts(&self, path: &Path, mut options: GetOptions) -> Result<GetResult> {
         // The store below has tags without quotes, which HTTP puts around them.
         options.if_match = options.if_match.map(|tag| tag.trim_matches('"').to_owned());
-        let fault = self.draw(ON_READS, ("get", path.as_ref(), format!("{:?} {}", options.range, options.head)));
-        self.meet(fault).await?;
+        let fault = self.faults.draw(ON_READS, ("get", path.as_ref(), format!("{:?} {}", options.range, options.head)));
+        self.faults.meet(fault).await?;
         let result = self.inner.get_opts(path, options).await?;
         match fault {
             Some(fault @ (Fault::Truncated | Fault::BrokenOff)) => Ok(cut(result, fault)),
@@ -213,7 +164,7 @@ impl ObjectStore for FaultyStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let fault = self.draw(ON_LISTS, ("list", prefix.map(Path::as_ref)));
+        let fault = self.faults.draw(ON_LISTS, ("list", prefix.map(Path::as_ref)));
         let all = match fault {
             Some(Fault::Stale) => {
                 let prefix = prefix.cloned().unwrap_or_default();
@@ -238,34 +189,13 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.meet(self.draw(ON_LISTS, ("folders", prefix.map(Path::as_ref)))).await?;
+        self.faults.meet(self.faults.draw(ON_LISTS, ("folders", prefix.map(Path::as_ref)))).await?;
         self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
     }
-}
-
-/// FNV-1a: the same on every machine and in every build.
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// Spreads what FNV leaves close together.
-fn mixed(hash: u64) -> u64 {
-    let hash = (hash ^ (hash >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    hash ^ (hash >> 29)
 }
 
 #[cfg(test)]

@@ -106,6 +106,8 @@ error_kinds! {
     QueueFull = "queue_full",
     /// The query waited for its turn longer than it may.
     QueueTimeout = "queue_timeout",
+    /// Rows come in faster than they can be flushed: memory, log or disk are full for now.
+    IngestBusy = "ingest_busy",
     /// The server ran short of memory, and this was its largest query.
     MemoryPressure = "memory_pressure",
     /// Starting, draining or starved: try again later, or elsewhere.

@@ -108,7 +108,7 @@ fn described(table: &Table) -> Schema {
 
 fn kind_of(table: &Table) -> &'static str {
     match table.kind {
-        TableKind::Files { .. } => TYPES[0],
+        TableKind::Files { .. } | TableKind::Delta { .. } => TYPES[0],
         TableKind::View { .. } => TYPES[1],
     }
 }

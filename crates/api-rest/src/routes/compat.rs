@@ -216,12 +216,12 @@ async fn metadata(
             tables.into_iter().next().ok_or_else(none)?
         }
     };
-    let s3_url = match &table.kind {
-        TableKind::Files { location, .. } => {
+    let s3_url = match table.location() {
+        Some(location) => {
             catalog.snapshot(&table.name).await?;
             Some(location.to_string())
         }
-        TableKind::View { .. } => None,
+        None => None,
     };
     let table = catalog.table(&table.name).await?;
     Ok(json_answer(&Metadata {
@@ -294,9 +294,5 @@ async fn api_schema(
 ) -> ApiResult<Response> {
     let name = TableName::parse(&table, &query.name()?)?;
     let table = state.query.catalog().seen_by(&who).table(&name).await?;
-    let partitions = match &table.kind {
-        TableKind::Files { partition_columns, .. } => partition_columns.as_slice(),
-        TableKind::View { .. } => &[],
-    };
-    Ok(json_answer(&TableSchema { schema: columns(&table.schema, partitions) }))
+    Ok(json_answer(&TableSchema { schema: columns(&table.schema, table.partition_columns()) }))
 }

@@ -5,6 +5,7 @@ pub(crate) mod crawlers;
 pub(crate) mod databases;
 pub(crate) mod docs;
 pub(crate) mod estimate;
+pub(crate) mod ingest;
 pub(crate) mod keys;
 pub(crate) mod landing;
 pub(crate) mod operations;
@@ -13,6 +14,7 @@ pub(crate) mod query_parquet;
 pub(crate) mod rows;
 pub(crate) mod sql;
 pub(crate) mod tables;
+pub(crate) mod tail;
 pub(crate) mod workgroups;
 
 use axum::{

@@ -69,6 +69,10 @@ async fn ready(State(state): State<RestState>) -> ApiResult<Response> {
     if state.query.access().is_draining() {
         return Err(Error::new(ErrorKind::Unavailable, "the server is draining").into());
     }
+    if let Some(error) = state.ingest.failure() {
+        let message = format!("rows are not taken in: {}", error.message());
+        return Err(Error::new(ErrorKind::Unavailable, message).into());
+    }
     if !state.ready.load(Ordering::Acquire) {
         return Err(Error::new(ErrorKind::Unavailable, "the server is starting").into());
     }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use lakebed_access::audit;
+use lakebed_access::{Principal, audit};
 use lakebed_catalog::{CreateTable, Freshness, Seen, Table, TableKind};
 use lakebed_storage::{Location, Mode};
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, StatementKind, TableName, parse_sql_type};
@@ -23,6 +23,7 @@ use crate::{
     error::ApiResult,
     extract::{Caller, Json, Path, Query, table_name},
     routes::{json_answer, json_with_status},
+    rules::IngestRules,
     wire::{Column, columns},
 };
 
@@ -67,7 +68,7 @@ impl From<&Table> for TableSummary {
 
 fn kind_name(kind: &TableKind) -> &'static str {
     match kind {
-        TableKind::Files { .. } => "table",
+        TableKind::Files { .. } | TableKind::Delta { .. } => "table",
         TableKind::View { .. } => "view",
     }
 }
@@ -88,7 +89,7 @@ struct TableAnswer {
     schema: Vec<Column>,
     /// The folder or file; null for a view.
     location: Option<String>,
-    /// What the files are; null for a view.
+    /// What the files are, `delta` for a table that rows are sent to; null for a view.
     #[schema(example = "parquet")]
     format: Option<Value>,
     partition_columns: Vec<String>,
@@ -99,6 +100,9 @@ struct TableAnswer {
     /// The version of the list of files that a query would read now. Changes when a file does.
     snapshot: Option<String>,
     freshness: Option<FreshnessAnswer>,
+    /// What a table that rows are sent to wants of them; null for others.
+    #[schema(value_type = Option<IngestRules>)]
+    ingest: Option<Value>,
     /// The query behind a view; null for a key with grants, because it may name what is hidden.
     sql: Option<String>,
     created: DateTime<Utc>,
@@ -172,22 +176,25 @@ async fn describe(seen: Seen<'_>, name: &TableName) -> Result<TableAnswer> {
     let catalog = seen.catalog();
     // The snapshot first: it may look at the location, and the table then tells what that look found.
     let snapshot = match seen.table(name).await?.kind {
-        TableKind::Files { .. } => Some(catalog.snapshot(name).await?.version().to_owned()),
+        TableKind::Files { .. } | TableKind::Delta { .. } => Some(catalog.snapshot(name).await?.version().to_owned()),
         TableKind::View { .. } => None,
     };
     let table = seen.table(name).await?;
     let sql = seen.view_text(&table).map(str::to_owned);
-    let partitions = match &table.kind {
-        TableKind::Files { partition_columns, .. } if !partition_columns.is_empty() => catalog.partitions(name).await?,
-        _ => Vec::new(),
+    let partition_columns = table.partition_columns().to_vec();
+    let partitions = match partition_columns.is_empty() {
+        true => Vec::new(),
+        false => catalog.partitions(name).await?,
     };
+    let location = table.location().map(ToString::to_string);
     let summary = TableSummary::from(&table);
-    let (location, format, partition_columns, freshness) = match table.kind {
-        TableKind::Files { location, kind, freshness, partition_columns } => {
+    let (format, freshness, ingest) = match table.kind {
+        TableKind::Files { kind, freshness, .. } => {
             let freshness = freshness_answer(freshness, table.last_listed, table.newest_file);
-            (Some(location.to_string()), Some(json!(kind)), partition_columns, Some(freshness))
+            (Some(json!(kind)), Some(freshness), None)
         }
-        TableKind::View { .. } => (None, None, Vec::new(), None),
+        TableKind::Delta { rules, .. } => (Some(json!("delta")), None, serde_json::from_str(&rules).ok()),
+        TableKind::View { .. } => (None, None, None),
     };
     Ok(TableAnswer {
         summary,
@@ -199,6 +206,7 @@ async fn describe(seen: Seen<'_>, name: &TableName) -> Result<TableAnswer> {
         partition_columns,
         snapshot,
         freshness,
+        ingest,
         sql,
         created: table.created,
         changed: table.changed,
@@ -224,14 +232,17 @@ fn freshness_answer(
     FreshnessAnswer { policy, seconds, last_listed, newest_file }
 }
 
-/// A table over files.
+/// A table over files at a `location`, or with `ingest` one that rows are sent to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"location": "s3://bucket/flights/", "columns": [{"name": "carrier", "type": "VARCHAR"}]}))]
 struct CreateTableBody {
-    /// Folder or file, inside the configured locations.
-    location: String,
-    /// As found in the files if missing.
+    /// Folder or file, inside the configured locations. With `ingest` the folder of a Delta table that is there, such as
+    /// another server's, whose rows the two then share.
+    location: Option<String>,
+    /// What a table that rows are sent to wants of them. Without a `location` a new one is made in the server's lake.
+    ingest: Option<IngestRules>,
+    /// As found in the files, or as the rules declare them, if missing.
     columns: Option<Vec<ColumnBody>>,
     /// Names of the partition columns, in the order of the folders; as found if missing.
     partition_columns: Option<Vec<String>>,
@@ -255,7 +266,8 @@ struct ColumnBody {
     nullable: Option<bool>,
 }
 
-/// Declares a table over a location. The files are inspected now. 409 if the name is taken.
+/// Declares a table over a location, whose files are inspected now (409 if the name is taken), or makes one that rows are
+/// sent to. Of one that is there already the rules are replaced: 200.
 #[utoipa::path(
     put, path = "/v1/databases/{database}/tables/{table}", tag = "catalog", operation_id = "create_table",
     params(
@@ -263,7 +275,10 @@ struct ColumnBody {
         ("table" = String, Path, description = "The table's name", example = "flights"),
     ),
     request_body = CreateTableBody,
-    responses((status = 201, description = "Created", body = TableAnswer))
+    responses(
+        (status = 201, description = "Created", body = TableAnswer),
+        (status = 200, description = "It was there already, and its rules for rows are these now", body = TableAnswer),
+    )
 )]
 async fn create_table(
     State(state): State<RestState>,
@@ -271,11 +286,32 @@ async fn create_table(
     Path((database, table)): Path<(String, String)>,
     Json(body): Json<CreateTableBody>,
 ) -> ApiResult<Response> {
+    let name = table_name(&database, &table)?;
+    let created = match (&body.location, &body.ingest) {
+        (_, Some(_)) => create_for_rows(&state, &who, &name, body).await?,
+        (Some(_), None) => create_over_files(&state, &who, &name, body).await?,
+        (None, None) => {
+            let error = Error::invalid_request("the table has neither a `location` nor `ingest`");
+            return Err(error
+                .with_hint("A table over files has a `location`; one that rows are sent to has `ingest`.")
+                .into());
+        }
+    };
+    audit::changed(&who, if created { "create table" } else { "change table" }, &name);
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(json_with_status(status, &describe(state.query.catalog().seen_by(&who), &name).await?))
+}
+
+async fn create_over_files(
+    state: &RestState,
+    who: &Principal,
+    name: &TableName,
+    body: CreateTableBody,
+) -> Result<bool> {
     who.may_run(StatementKind::CreateExternalTable)?;
     who.may_use_paths("declare tables over files")?;
-    let name = table_name(&database, &table)?;
     let catalog = state.query.catalog();
-    let location = Location::parse(&body.location)?;
+    let location = Location::parse(body.location.as_deref().unwrap_or_default())?;
     catalog.storage().check(&location, Mode::Read)?;
     let request = CreateTable {
         name: name.clone(),
@@ -291,8 +327,21 @@ async fn create_table(
         or_replace: body.or_replace,
     };
     catalog.create_external_table(request).await?;
-    audit::changed(&who, "create table", &name);
-    Ok(json_with_status(StatusCode::CREATED, &describe(catalog.seen_by(&who), &name).await?))
+    Ok(true)
+}
+
+/// False: it was there, and its rules have been replaced.
+async fn create_for_rows(state: &RestState, who: &Principal, name: &TableName, body: CreateTableBody) -> Result<bool> {
+    who.may_run(StatementKind::CreateTableAs)?;
+    who.may_create_table(name)?;
+    if body.or_replace || body.partition_columns.is_some() {
+        return Err(Error::invalid_request("`or_replace` and `partition_columns` are for tables over files")
+            .with_hint("A table that rows are sent to is partitioned by its rule `day`; drop it to make another."));
+    }
+    let schema = body.columns.map(declared_schema).transpose()?;
+    let rules = body.ingest.unwrap_or_default().into_rules()?;
+    let location = body.location.as_deref().map(Location::parse).transpose()?;
+    state.ingest.create_table(who, name, schema, rules, body.comment, location).await
 }
 
 fn declared_schema(columns: Vec<ColumnBody>) -> Result<SchemaRef> {

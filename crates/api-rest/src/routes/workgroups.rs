@@ -60,6 +60,8 @@ struct WorkgroupLimits {
     memory_bytes: Option<u64>,
     /// Bytes that one query has in spill files at once.
     spill_bytes: Option<u64>,
+    /// Whether rows may be sent to a table that is not there yet and is made of them.
+    create_tables: Option<bool>,
 }
 
 impl From<GroupLimits> for WorkgroupLimits {
@@ -78,6 +80,7 @@ impl From<GroupLimits> for WorkgroupLimits {
             scan_bytes_per_month: limits.scan_bytes_per_month,
             memory_bytes: limits.memory_bytes,
             spill_bytes: limits.spill_bytes,
+            create_tables: limits.create_tables,
         }
     }
 }
@@ -98,6 +101,7 @@ impl From<WorkgroupLimits> for GroupLimits {
             scan_bytes_per_month: limits.scan_bytes_per_month,
             memory_bytes: limits.memory_bytes,
             spill_bytes: limits.spill_bytes,
+            create_tables: limits.create_tables,
         }
     }
 }

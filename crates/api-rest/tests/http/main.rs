@@ -8,6 +8,7 @@ mod docs;
 mod errors;
 mod failures;
 mod grants;
+mod ingest;
 mod keys;
 mod landing;
 mod matrix;

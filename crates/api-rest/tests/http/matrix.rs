@@ -98,7 +98,12 @@ fn documents() -> Vec<Route> {
 fn catalog_routes() -> Vec<Route> {
     let (get, put, delete) = (Method::GET, Method::PUT, Method::DELETE);
     let (database, tables) = ("/v1/databases/{database}", "/v1/databases/{database}/tables");
+    let post = Method::POST;
     let table = "/v1/databases/{database}/tables/{table}";
+    let rows = "/v1/databases/{database}/tables/{table}/rows";
+    let flush = "/v1/databases/{database}/tables/{table}/flush";
+    let merge = "/v1/databases/{database}/tables/{table}/merge";
+    let tail = "/v1/databases/{database}/tables/{table}/tail";
     let uri = "/v1/databases/default/tables/trips";
     vec![
         route(get.clone(), "/v1/databases", "/v1/databases", READ, 200),
@@ -106,14 +111,12 @@ fn catalog_routes() -> Vec<Route> {
         route(put.clone(), database, "/v1/databases/more", ADMIN, 403).with(json!({})),
         route(get.clone(), tables, "/v1/databases/default/tables", READ, 404),
         route(get.clone(), table, uri, READ, 404),
-        route(
-            get,
-            "/v1/databases/{database}/tables/{table}/rows",
-            "/v1/databases/default/tables/trips/rows",
-            READ,
-            404,
-        ),
+        route(get.clone(), rows, "/v1/databases/default/tables/trips/rows", READ, 404),
         route(put, table, "/v1/databases/default/tables/made", WRITE, 403).with(json!({"location": "LAKE/trips/"})),
+        route(post.clone(), rows, "/v1/databases/default/tables/events/rows", WRITE, 404).with(json!([{"id": 1}])),
+        route(post.clone(), flush, "/v1/databases/default/tables/events/flush", WRITE, 404),
+        route(post, merge, "/v1/databases/default/tables/events/merge", WRITE, 404),
+        route(get.clone(), tail, "/v1/databases/default/tables/events/tail", READ, 404),
         route(delete.clone(), table, "/v1/databases/default/tables/sales", WRITE, 404),
         route(delete, database, "/v1/databases/spare?cascade=true", ADMIN, 403),
     ]
@@ -167,6 +170,8 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let server = Server::start().await;
+        // A tail has no end of its own.
+        server.stop.cancel();
         let root = server.key("root", Role::Admin, &[]).await;
         server.key("spare", Role::Read, &[]).await;
         let spare = with_json(Request::put("/v1/workgroups/spare"), &json!({}));
@@ -177,6 +182,9 @@ impl Stage {
         let location = server.lake.location().unwrap().child("sales/").unwrap().to_string();
         let crawler = json!({ "location": location });
         assert_eq!(server.send_as(&root, with_json(Request::put("/v1/crawlers/nightly"), &crawler)).await.status, 201);
+        let events = json!({"columns": [{"name": "id", "type": "bigint"}], "ingest": {}});
+        let events = with_json(Request::put("/v1/databases/default/tables/events"), &events);
+        assert_eq!(server.send_as(&root, events).await.status, 201);
         let run = with_json(Request::post("/v1/crawlers/nightly/runs"), &json!({"wait_ms": 60_000}));
         let run = server.send_as(&root, run).await.json()["id"].as_str().unwrap().to_owned();
         let query = with_json(Request::post("/v1/queries"), &json!({"query": "SELECT 1 AS one"}));

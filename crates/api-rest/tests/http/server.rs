@@ -15,11 +15,14 @@ use bytes::Bytes;
 use lakebed_access::{Access, DEFAULT_WORKGROUP, Grants, Limits, NewKey, Principal, Role};
 use lakebed_api_rest::{RestSettings, RestState, router};
 use lakebed_catalog::{Catalog, CatalogSettings, CrawlRequest, Freshness};
+use lakebed_ingest::{IngestService, IngestSettings};
 use lakebed_query::{QueryService, QuerySettings, SqlLimits};
 use lakebed_storage::Mode;
+use lakebed_tables::Buffers;
 use lakebed_testkit::TestLake;
 use lakebed_types::{DatabaseName, SystemClock};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// 2^53 + 1: the first integer that a JavaScript number does not hold.
@@ -31,7 +34,10 @@ pub const RESIDENT_LIMIT: u64 = 1 << 40;
 pub struct Server {
     pub router: Router,
     pub query: QueryService,
+    pub ingest: IngestService,
     pub ready: Arc<AtomicBool>,
+    /// Ends the answers that have no end of their own.
+    pub stop: CancellationToken,
     pub lake: TestLake,
     _data: TestLake,
 }
@@ -113,8 +119,18 @@ impl Server {
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
         let ready = Arc::new(AtomicBool::new(true));
         query.set_metrics(move || prometheus.render());
-        let state = RestState::new(query.clone(), settings, ready.clone());
-        Self { router: router(state), query, ready, lake, _data: data }
+        let buffers = Buffers::default();
+        query.set_buffers(buffers.clone());
+        let log = IngestSettings {
+            wal_dir: data.file("wal"),
+            lake: Some(lake.location().unwrap()),
+            ..IngestSettings::default()
+        };
+        let ingest = IngestService::open(log, query.catalog().clone(), buffers, Arc::new(SystemClock)).await.unwrap();
+        ingest.recovered().await;
+        let state = RestState::new(query.clone(), ingest.clone(), settings, ready.clone());
+        let stop = state.stop.clone();
+        Self { router: router(state), query, ingest, ready, stop, lake, _data: data }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

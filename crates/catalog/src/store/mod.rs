@@ -121,6 +121,7 @@ fn migrations() -> Migrator {
         (1, "catalog", include_str!("0001_catalog.sql")),
         (2, "keys", include_str!("0002_keys.sql")),
         (3, "workgroups", include_str!("0003_workgroups.sql")),
+        (4, "delta", include_str!("0004_delta.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -23,8 +23,26 @@ use crate::{Freshness, Table, TableKind, failure::store_failed, members::Members
 pub(crate) struct TableRecord {
     pub(crate) id: i64,
     pub(crate) table: Table,
-    /// None for a view.
+    /// None for a view and for a Delta table.
     pub(crate) files: Option<FilesRecord>,
+}
+
+impl TableRecord {
+    pub(crate) fn is_view(&self) -> bool {
+        matches!(self.table.kind, TableKind::View { .. })
+    }
+}
+
+/// A Delta table as it is stored.
+#[derive(Debug)]
+pub(crate) struct NewDelta<'a> {
+    pub(crate) name: &'a TableName,
+    pub(crate) location: &'a Location,
+    pub(crate) file_schema: &'a Schema,
+    pub(crate) partitions: &'a Schema,
+    pub(crate) rules: &'a str,
+    pub(crate) comment: Option<&'a str>,
+    pub(crate) created: DateTime<Utc>,
 }
 
 /// What the next look at a table of files needs.
@@ -75,7 +93,7 @@ pub(crate) struct FileEntry {
 
 const COLUMNS: &str = "SELECT id, database_name, name, comment, created, changed, view_sql, schema, partition_schema,
     location, kind, freshness, members, declared, text_options, crawl, last_listed, newest_file, files, row_count,
-    bytes, fingerprint, warnings FROM tables";
+    bytes, fingerprint, warnings, rules FROM tables";
 
 /// The table or view of this name.
 pub(crate) async fn get(
@@ -107,9 +125,15 @@ pub(crate) async fn list(
 
 fn record(row: &SqliteRow, default: Freshness) -> Result<TableRecord> {
     let schema = schema_from(column(row, "schema")?)?;
-    let (kind, schema, files) = match column::<Option<String>>(row, "view_sql")? {
-        Some(sql) => (TableKind::View { sql }, schema, None),
-        None => {
+    let (kind, schema, files) = match (column::<Option<String>>(row, "view_sql")?, column(row, "rules")?) {
+        (Some(sql), _) => (TableKind::View { sql }, schema, None),
+        (None, Some(rules)) => {
+            let partitions = schema_from(column(row, "partition_schema")?)?;
+            let partition_column = partitions.fields().first().map(|field| field.name().clone());
+            let kind = TableKind::Delta { location: location(row, "location")?, partition_column, rules };
+            (kind, whole_schema(&schema, &partitions), None)
+        }
+        (None, None) => {
             let files = files_record(row, schema)?;
             let freshness = match column::<Option<&str>>(row, "freshness")? {
                 Some(text) => text.parse()?,
@@ -158,8 +182,7 @@ impl FilesRecord {
 
     /// File columns, then partition columns.
     pub(crate) fn whole_schema(&self) -> SchemaRef {
-        let fields = self.file_schema.fields().iter().chain(self.partitions.fields());
-        Arc::new(Schema::new(fields.cloned().collect::<Vec<Arc<Field>>>()))
+        whole_schema(&self.file_schema, &self.partitions)
     }
 
     /// Whether a path below the location is a candidate. A file that is the location is one, whatever its name.
@@ -176,6 +199,11 @@ impl FilesRecord {
             partition_columns: self.partition_names(),
         }
     }
+}
+
+fn whole_schema(files: &Schema, partitions: &Schema) -> SchemaRef {
+    let fields = files.fields().iter().chain(partitions.fields());
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<Arc<Field>>>()))
 }
 
 /// Creates a table of files without content; `replace` follows in the same transaction. Returns its id.
@@ -222,6 +250,63 @@ pub(crate) async fn insert_view(
     .await
     .map_err(store_failed)?;
     write_columns(connection, column(&row, "id")?, schema, &Schema::empty()).await
+}
+
+/// Creates a Delta table.
+pub(crate) async fn insert_delta(connection: &mut SqliteConnection, new: &NewDelta<'_>) -> Result<()> {
+    let row = sqlx::query(
+        "INSERT INTO tables (database_name, name, comment, created, changed, schema, partition_schema, location, rules)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+    )
+    .bind(new.name.database().as_str())
+    .bind(new.name.table())
+    .bind(new.comment)
+    .bind(new.created.timestamp_micros())
+    .bind(new.created.timestamp_micros())
+    .bind(schema_bytes(new.file_schema)?)
+    .bind(schema_bytes(new.partitions)?)
+    .bind(new.location.to_string())
+    .bind(new.rules)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(store_failed)?;
+    write_columns(connection, column(&row, "id")?, new.file_schema, new.partitions).await
+}
+
+/// Changes the rules of a Delta table, and its comment where one is given.
+pub(crate) async fn set_rules(
+    connection: &mut SqliteConnection,
+    table: i64,
+    rules: &str,
+    comment: Option<&str>,
+) -> Result<()> {
+    sqlx::query("UPDATE tables SET rules = ?, comment = coalesce(?, comment) WHERE id = ?")
+        .bind(rules)
+        .bind(comment)
+        .bind(table)
+        .execute(connection)
+        .await
+        .map_err(store_failed)?;
+    Ok(())
+}
+
+/// Notes the columns of a Delta table, as its log has them now.
+pub(crate) async fn set_columns(
+    connection: &mut SqliteConnection,
+    table: i64,
+    files: &Schema,
+    partitions: &Schema,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query("UPDATE tables SET schema = ?, partition_schema = ?, changed = ? WHERE id = ?")
+        .bind(schema_bytes(files)?)
+        .bind(schema_bytes(partitions)?)
+        .bind(at.timestamp_micros())
+        .bind(table)
+        .execute(&mut *connection)
+        .await
+        .map_err(store_failed)?;
+    write_columns(connection, table, files, partitions).await
 }
 
 /// Writes what a table is now, its files included. False if the table is gone.

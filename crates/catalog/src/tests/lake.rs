@@ -78,6 +78,11 @@ impl Lake {
         Location::parse(self.folder.path().join("lake").join(relative).to_str().unwrap()).unwrap()
     }
 
+    /// The folder of tables that are written.
+    pub(super) fn managed(&self) -> Location {
+        Location::parse(self.folder.path().join("managed").to_str().unwrap()).unwrap().as_folder()
+    }
+
     pub(super) fn write(&self, relative: &str, text: &str) {
         fs::write(self.path(relative), text).unwrap();
     }
@@ -127,6 +132,8 @@ async fn open(folder: &Path, settings: CatalogSettings, clock: &Arc<StillClock>)
     let storage = Storage::new(StorageSettings::default());
     let lake = Location::parse(folder.join("lake").to_str().unwrap()).unwrap();
     storage.allow(&lake, Mode::Read).unwrap();
+    let managed = Location::parse(folder.join("managed").to_str().unwrap()).unwrap();
+    storage.allow(&managed.as_folder(), Mode::ReadWrite).unwrap();
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     Catalog::open(&folder.join("data/catalog.db"), storage, settings, clock).await.unwrap()
 }

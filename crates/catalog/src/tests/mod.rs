@@ -2,6 +2,7 @@
 
 mod crawling;
 mod declaring;
+mod delta;
 mod lake;
 mod looking;
 mod reopening;

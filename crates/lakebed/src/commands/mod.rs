@@ -5,6 +5,7 @@ mod crawl;
 mod demo;
 mod docs;
 mod generate;
+mod ingest;
 mod keys;
 mod serve;
 mod sql;
@@ -44,6 +45,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Sql(sql::SqlArgs),
     Crawl(crawl::CrawlArgs),
+    Ingest(ingest::IngestArgs),
     Generate(generate::GenerateArgs),
     Keys(keys::KeysArgs),
     Completions(completions::CompletionsArgs),
@@ -78,6 +80,7 @@ fn run(line: CommandLine) -> Result<()> {
         Command::Serve(args) => runtime.block_on(serve::run(args, sources, logging.clone())),
         Command::Sql(args) => runtime.block_on(sql::run(args, sources)),
         Command::Crawl(args) => runtime.block_on(crawl::run(args, sources)),
+        Command::Ingest(args) => runtime.block_on(ingest::run(args, sources)),
         Command::Generate(args) => generate::run(&args),
         Command::Keys(args) => runtime.block_on(keys::run(args, sources)),
         Command::Completions(args) => completions::run(&args),

@@ -6,15 +6,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use clap::Args;
 use lakebed_access::{Access, DEFAULT_WORKGROUP, Grants, NewKey, Principal, Role};
 use lakebed_api_flight::{FlightSettings, FlightState};
 use lakebed_api_rest::{RestSettings, RestState};
+use lakebed_ingest::IngestService;
 use lakebed_query::QueryService;
 use lakebed_storage::Location;
 use lakebed_types::{DatabaseName, Error, Result, SystemClock, format_count};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,8 +27,9 @@ use crate::{
     http::{Api, HttpServer, Tls},
     logging::Logging,
     reload::{self, Live},
+    rows::{self, RowsLog},
     served::{self, Served},
-    settings::{LogSettings, OidcSettings, ServerSettings, Sources},
+    settings::{LogSettings, OidcSettings, RowsLimits, ServerSettings, Sources},
     token_secret::token_secret,
     traces,
 };
@@ -66,7 +71,7 @@ pub(super) struct ServeArgs {
 const FIRST_KEY: &str = "admin";
 
 /// Time for the last bytes of answers to leave, after the queries have ended.
-const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_secs(2);
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: ServeArgs, sources: Sources, logging: Logging) -> Result<()> {
     serve(args, sources, logging, |_, _| {}).await
@@ -81,71 +86,140 @@ pub(super) async fn serve(
 ) -> Result<()> {
     set_flags(&mut sources, &args)?;
     let server = ServerSettings::read(&sources.values)?;
-    let tls = server.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let tables = tables_to_serve(&args, &sources)?;
-    let lake = open_lake(&args, &sources, &tables, &server).await?;
-    let ready = Arc::new(AtomicBool::new(false));
-    let idle_client = lake.query.access().limits().idle_client;
-    let prometheus = metrics_recorder()?;
-    let secret = token_secret(server.token_secret.as_deref(), &lake.data_dir)?;
-    let settings = rest_settings(&server, idle_client, secret);
-    let page = prometheus.clone();
-    lake.query.set_metrics(move || page.render());
-    let state = RestState::new(lake.query.clone(), settings, ready.clone());
-    let http = HttpServer::bind(server.http, Api::Http, &server, tls.clone()).await?;
-    let url = http.url();
-    let flight = match server.flight {
-        Some(address) => Some(HttpServer::bind(address, Api::Flight, &server, tls.clone()).await?),
-        None => None,
-    };
-    let flight_url = flight.as_ref().map(HttpServer::url);
-    let flight_state = flight_state(&server, &lake.query, secret, &ready)?;
-    trust(&lake.query, &sources)?;
-    close_to_strangers(&server, lake.query.access()).await?;
-    let stop = CancellationToken::new();
-    let traced = logging.traces();
-    let reloads = tokio::spawn(Live { sources, tls: tls.clone(), query: lake.query.clone(), logging }.watch());
-    let traceable = |router: axum::Router| match traced {
-        true => router.layer(axum::middleware::from_fn(traces::traced)),
-        false => router,
-    };
-    let http = http.serve(traceable(lakebed_api_rest::router(state)), stop.clone());
-    let serving = match flight {
-        Some(flight) => {
-            let router = traceable(lakebed_api_flight::router(flight_state.clone())?);
-            let flight = flight.serve(router, stop.clone());
-            tokio::spawn(async {
-                tokio::join!(http, flight);
-            })
-        }
-        None => tokio::spawn(http),
-    };
+    let parts = Parts::open(&args, &sources, &tables, &server).await?;
+    let listeners = Listeners::bind(&server, parts.tls.as_ref()).await?;
+    let (url, flight_url) = (listeners.http.url(), listeners.flight.as_ref().map(HttpServer::url));
+    let query = parts.lake.query.clone();
+    trust(&query, &sources)?;
+    close_to_strangers(&server, query.access()).await?;
+    let (traced, stop) = (logging.traces(), CancellationToken::new());
+    let reloads = tokio::spawn(Live { sources, tls: parts.tls.clone(), query, logging }.watch());
+    let serving = listeners.serve(parts.rest.clone(), &parts.flight, traced, &stop)?;
     let signal = crate::http::shutdown_signal();
     tokio::pin!(signal);
     tokio::select! {
-        crawled = crawl_all(&lake, &tables) => crawled?,
+        done = parts.get_ready(&tables) => done?,
         () = &mut signal => return Ok(()),
     }
-    ready.store(true, Ordering::Release);
     tracing::info!(url, flight = flight_url, "serving");
-    let duties = tokio::spawn(Duties { query: lake.query.clone(), flight: flight_state, tls, prometheus }.run());
-    let watch = tokio::spawn(duties::watch_memory(lake.query.clone()));
+    let duties = parts.look_after();
     started(&url, flight_url.as_deref());
     signal.await;
-    ready.store(false, Ordering::Release);
-    tracing::info!(grace = ?server.shutdown_grace, "draining");
-    duties.abort();
     reloads.abort();
-    lake.query.access().drain(server.shutdown_grace).await;
-    lake.query.written_down(LAST_ANSWERS).await;
-    watch.abort();
-    duties::save_usage(&lake.query).await;
+    parts.end(duties, server.shutdown_grace).await;
     stop.cancel();
     if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
         tracing::warn!("connections were still open at the end");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A server without its addresses.
+struct Parts {
+    lake: Lake,
+    ingest: IngestService,
+    tls: Option<Arc<Tls>>,
+    prometheus: PrometheusHandle,
+    ready: Arc<AtomicBool>,
+    rest: RestState,
+    flight: FlightState,
+}
+
+/// What goes on until the end.
+struct InBackground {
+    duties: JoinHandle<()>,
+    memory: JoinHandle<()>,
+    rows: JoinHandle<()>,
+}
+
+impl Parts {
+    async fn open(args: &ServeArgs, sources: &Sources, tables: &[Served], server: &ServerSettings) -> Result<Self> {
+        let tls = server.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+        // First: what follows empties folders that a running server uses.
+        let log = RowsLog::take(sources).await?;
+        let lake = open_lake(args, sources, tables, server).await?;
+        let ready = Arc::new(AtomicBool::new(false));
+        let prometheus = metrics_recorder()?;
+        let page = prometheus.clone();
+        lake.query.set_metrics(move || page.render());
+        let ingest = log.open(&lake).await?;
+        let secret = token_secret(server.token_secret.as_deref(), &lake.data_dir)?;
+        let idle_client = lake.query.access().limits().idle_client;
+        let settings = rest_settings(server, RowsLimits::read(&sources.values)?, idle_client, secret);
+        let rest = RestState::new(lake.query.clone(), ingest.clone(), settings, ready.clone());
+        let flight = flight_state(server, &lake.query, secret, &ready)?;
+        Ok(Self { lake, ingest, tls, prometheus, ready, rest, flight })
+    }
+
+    /// Crawls, and waits for the rows of the last run.
+    async fn get_ready(&self, tables: &[Served]) -> Result<()> {
+        crawl_all(&self.lake, tables).await?;
+        rows::log_is_read(&self.ingest).await;
+        self.ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn look_after(&self) -> InBackground {
+        let query = self.lake.query.clone();
+        let (flight, tls, prometheus) = (self.flight.clone(), self.tls.clone(), self.prometheus.clone());
+        InBackground {
+            duties: tokio::spawn(Duties { query: query.clone(), flight, tls, prometheus }.run()),
+            memory: tokio::spawn(duties::watch_memory(query)),
+            rows: tokio::spawn(duties::look_after_rows(self.ingest.clone(), self.rest.stop.clone())),
+        }
+    }
+
+    /// Lets nothing more begin, and what has begun come to its end.
+    async fn end(&self, background: InBackground, grace: Duration) {
+        self.ready.store(false, Ordering::Release);
+        tracing::info!(?grace, "draining");
+        background.duties.abort();
+        self.rest.stop.cancel();
+        let query = &self.lake.query;
+        tokio::join!(rows::end(&self.ingest, background.rows, grace), query.access().drain(grace));
+        query.written_down(LAST_ANSWERS).await;
+        background.memory.abort();
+        duties::save_usage(query).await;
+    }
+}
+
+/// The addresses that are listened at.
+struct Listeners {
+    http: HttpServer,
+    flight: Option<HttpServer>,
+}
+
+impl Listeners {
+    async fn bind(server: &ServerSettings, tls: Option<&Arc<Tls>>) -> Result<Self> {
+        let http = HttpServer::bind(server.http, Api::Http, server, tls.cloned()).await?;
+        let flight = match server.flight {
+            Some(address) => Some(HttpServer::bind(address, Api::Flight, server, tls.cloned()).await?),
+            None => None,
+        };
+        Ok(Self { http, flight })
+    }
+
+    /// Answers until `stop`.
+    fn serve(
+        self,
+        rest: RestState,
+        flight: &FlightState,
+        traced: bool,
+        stop: &CancellationToken,
+    ) -> Result<JoinHandle<()>> {
+        let traceable = |router: axum::Router| match traced {
+            true => router.layer(axum::middleware::from_fn(traces::traced)),
+            false => router,
+        };
+        let http = self.http.serve(traceable(lakebed_api_rest::router(rest)), stop.clone());
+        let Some(listener) = self.flight else { return Ok(tokio::spawn(http)) };
+        let flight = listener.serve(traceable(lakebed_api_flight::router(flight.clone())?), stop.clone());
+        Ok(tokio::spawn(async {
+            tokio::join!(http, flight);
+        }))
+    }
 }
 
 fn set_flags(sources: &mut Sources, args: &ServeArgs) -> Result<()> {
@@ -269,10 +343,17 @@ fn flight_state(
     FlightState::new(query.clone(), settings, ready.clone(), Arc::new(SystemClock))
 }
 
-fn rest_settings(server: &ServerSettings, idle_client: std::time::Duration, token_secret: [u8; 32]) -> RestSettings {
+fn rest_settings(
+    server: &ServerSettings,
+    rows: RowsLimits,
+    idle_client: Duration,
+    token_secret: [u8; 32],
+) -> RestSettings {
     RestSettings {
         parquet_pages: server.parquet_pages.clone(),
         body_limit_bytes: server.body_limit_bytes,
+        rows_limit_bytes: rows.body_bytes,
+        tails: rows.tails,
         idle_client,
         open_metrics: server.open_metrics,
         token_secret,

@@ -1,13 +1,14 @@
 //! A Lakebed server, asked over HTTP.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use arrow::buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
+use bytes::Bytes;
 use futures::StreamExt as _;
 use lakebed_formats::Format;
-use lakebed_types::{Error, ErrorKind, Estimate, Result, TableEstimate, format_bytes};
-use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder, Response, header};
+use lakebed_types::{Error, ErrorKind, Estimate, Result, TableEstimate, TableName, format_bytes};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -19,7 +20,51 @@ use crate::{display::Display, progress::ResultBar, results::Target, settings::Cl
 
 /// The route of the keys.
 const KEYS: &str = "/v1/keys";
-const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long a server may take for the rows of one request.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(300);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rows to send, as one body.
+pub(crate) struct Rows<'a> {
+    pub(crate) bytes: Bytes,
+    pub(crate) media_type: &'a str,
+    /// Names the body: a server that has it already does not take it again.
+    pub(crate) key: &'a str,
+}
+
+/// What a server says of rows that were sent to it.
+pub(crate) struct Appended {
+    document: Value,
+    /// Nothing was taken, because some of the rows cannot be.
+    pub(crate) refused: bool,
+}
+
+impl Appended {
+    pub(crate) fn accepted(&self) -> u64 {
+        self.document["accepted"].as_u64().unwrap_or_default()
+    }
+
+    pub(crate) fn rejected(&self) -> u64 {
+        self.document["rejected"].as_u64().unwrap_or_default()
+    }
+
+    /// An earlier request has brought them.
+    pub(crate) fn repeated(&self) -> bool {
+        self.document["repeated"].as_bool().unwrap_or_default()
+    }
+
+    /// The first bad rows: the number in the body, from 1, and what is wrong.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (u64, String)> {
+        self.document["errors"].as_array().into_iter().flatten().map(|error| {
+            let reason = error["reason"].as_str().unwrap_or_default();
+            let text = match error["field"].as_str() {
+                Some(field) => format!("field `{field}`: {reason}"),
+                None => reason.to_owned(),
+            };
+            (error["row"].as_u64().unwrap_or_default(), text)
+        })
+    }
+}
 
 /// A server's HTTP API.
 pub(crate) struct HttpApi {
@@ -102,6 +147,33 @@ impl HttpApi {
         self.send(self.client.delete(url)).await.map(drop)
     }
 
+    /// Sends rows to a table. `query`: `ack`, `on_error` and the like.
+    ///
+    /// # Errors
+    /// The problem that the server answers with, unless it is that of rows: then they are in [`Appended::refused`].
+    pub(crate) async fn append(&self, table: &TableName, query: &[(&str, &str)], rows: Rows<'_>) -> Result<Appended> {
+        let mut url = self.route("/v1/databases")?;
+        url.path_segments_mut().map_err(|()| Error::internal("a route has no path"))?.extend([
+            table.database().as_str(),
+            "tables",
+            table.table(),
+            "rows",
+        ]);
+        let request = self.client.post(url).query(query).timeout(APPEND_TIMEOUT);
+        let request = request.header(header::CONTENT_TYPE, rows.media_type).header("idempotency-key", rows.key);
+        let response = self.answer(request.body(rows.bytes)).await?;
+        let refused = response.status() == StatusCode::UNPROCESSABLE_ENTITY;
+        if !refused && !response.status().is_success() {
+            return Err(problem(response).await);
+        }
+        let status = response.status();
+        let document = self.document(response).await?;
+        match document["errors"].is_array() {
+            true => Ok(Appended { document, refused }),
+            false => Err(problem_of(status, &document)),
+        }
+    }
+
     async fn document(&self, response: Response) -> Result<Value> {
         response.json().await.map_err(|error| broken(&self.base, error))
     }
@@ -115,19 +187,24 @@ impl HttpApi {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let response = self.answer(request).await?;
+        if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
+    }
+
+    /// The answer, whatever its status.
+    async fn answer(&self, request: RequestBuilder) -> Result<Response> {
         let request = match &self.key {
             Some(key) => request.bearer_auth(key),
             None => request,
         };
-        let response = request.send().await.map_err(|error| {
+        request.send().await.map_err(|error| {
             let failed = Error::new(ErrorKind::Unavailable, format!("no answer from {}{}", self.base, reason(&error)));
             let hint = match self.base.scheme() {
                 "https" => "Is a server with TLS running there? Name the authority of its certificate with --ca-cert.",
                 _ => "Is the server running there? Start one with `lakebed serve`.",
             };
             failed.with_hint(hint).with_source(error)
-        })?;
-        if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
+        })
     }
 }
 
@@ -160,7 +237,15 @@ fn reason(error: &reqwest::Error) -> String {
 /// The error that a problem document tells.
 async fn problem(response: Response) -> Error {
     let status = response.status();
-    let document: Value = response.json().await.unwrap_or_default();
+    let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let error = problem_of(status, &response.json().await.unwrap_or_default());
+    match wait {
+        Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
+        None => error,
+    }
+}
+
+fn problem_of(status: StatusCode, document: &Value) -> Error {
     let kind = document["code"].as_str().and_then(ErrorKind::from_code).unwrap_or(ErrorKind::Unavailable);
     let message = document["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
     let error = Error::new(kind, message);

@@ -7,7 +7,7 @@ mod http;
 use lakebed_types::{DatabaseName, Error, Estimate, Result};
 
 use self::flight::FlightApi;
-pub(crate) use self::http::HttpApi;
+pub(crate) use self::http::{Appended, HttpApi, Rows};
 use crate::{results::Target, settings::ClientSettings};
 
 /// A statement for a server.

@@ -47,6 +47,11 @@ pub(super) const KEYS: &[Key] = &[
         default: "",
         about: "Disk for the spill files of one query (default: all of `query.spill`).",
     },
+    Key {
+        name: "limits.create_tables",
+        default: "true",
+        about: "Whether rows may be sent to a table that is not there yet and is made of them (`create=true`).",
+    },
     Key { name: "limits.idle_client", default: "60s", about: "How long a client may read nothing of its result." },
 ];
 
@@ -69,6 +74,7 @@ pub(crate) fn limits(values: &Values) -> Result<Limits> {
     limits.scan_bytes_per_day = bytes(values, "limits.scan_bytes_per_day")?;
     limits.scan_bytes_per_month = bytes(values, "limits.scan_bytes_per_month")?;
     limits.spill_bytes = bytes(values, "limits.spill")?;
+    limits.create_tables = values.flag("limits.create_tables")?;
     limits.idle_client = values.duration("limits.idle_client")?;
     Ok(limits)
 }

@@ -6,6 +6,7 @@
 mod catalog;
 mod client;
 mod data;
+mod ingest;
 mod key;
 mod limits;
 mod log;
@@ -21,6 +22,7 @@ mod values;
 pub(crate) use catalog::catalog_settings;
 pub(crate) use client::ClientSettings;
 pub(crate) use data::DataSettings;
+pub(crate) use ingest::{RowsLimits, ingest_settings};
 pub(crate) use key::Key;
 pub(crate) use limits::limits;
 pub(crate) use log::{LogFormat, LogSettings};
@@ -42,6 +44,7 @@ pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
         storage::KEYS,
         catalog::KEYS,
         query::KEYS,
+        ingest::KEYS,
         limits::KEYS,
         client::KEYS,
         log::KEYS,

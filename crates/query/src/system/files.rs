@@ -36,6 +36,7 @@ pub(super) async fn tables(seen: Seen<'_>) -> Result<RecordBatch> {
 fn format_name(table: &Table) -> Option<String> {
     match &table.kind {
         TableKind::Files { kind, .. } => Some(kind_name(*kind).to_owned()),
+        TableKind::Delta { .. } => Some("delta".to_owned()),
         TableKind::View { .. } => None,
     }
 }
@@ -50,23 +51,20 @@ fn kind_name(kind: FileKind) -> &'static str {
 }
 
 fn location(table: &Table) -> Option<String> {
-    match &table.kind {
-        TableKind::Files { location, .. } => Some(location.to_string()),
-        TableKind::View { .. } => None,
-    }
+    table.location().map(ToString::to_string)
 }
 
 fn freshness(table: &Table) -> Option<String> {
     match &table.kind {
         TableKind::Files { freshness, .. } => Some(freshness.to_string()),
-        TableKind::View { .. } => None,
+        TableKind::Delta { .. } | TableKind::View { .. } => None,
     }
 }
 
 pub(super) async fn partitions(seen: Seen<'_>) -> Result<RecordBatch> {
     let mut rows = Vec::new();
     for table in seen.all_tables().await? {
-        let TableKind::Files { partition_columns, .. } = &table.kind else { continue };
+        let partition_columns = table.partition_columns();
         if partition_columns.is_empty() {
             continue;
         }

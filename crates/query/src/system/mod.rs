@@ -3,6 +3,7 @@
 mod crawls;
 mod files;
 mod information_schema;
+mod ingest;
 mod metrics;
 mod queries;
 
@@ -15,6 +16,8 @@ use lakebed_catalog::{Table, TableKind};
 use lakebed_types::{DatabaseName, Error, ErrorKind, Result, TableName};
 
 pub(crate) use files::partition_label;
+pub(crate) use ingest::IngestState;
+pub use ingest::IngestStatus;
 
 use crate::{
     error::{from_engine, nearest},
@@ -24,8 +27,18 @@ use crate::{
 const SYSTEM: &str = "system";
 const INFORMATION_SCHEMA: &str = "information_schema";
 
-const SYSTEM_TABLES: &[&str] =
-    &["queries", "running", "metrics", "tables", "partitions", "files", "crawlers", "crawl_runs", "crawl_report"];
+const SYSTEM_TABLES: &[&str] = &[
+    "queries",
+    "running",
+    "metrics",
+    "ingest",
+    "tables",
+    "partitions",
+    "files",
+    "crawlers",
+    "crawl_runs",
+    "crawl_report",
+];
 const INFORMATION_SCHEMA_TABLES: &[&str] = &["schemata", "tables", "columns", "views"];
 
 /// Whether the server keeps this database's name for itself.
@@ -46,6 +59,7 @@ async fn rows(engine: &Engine, who: &Principal, name: &TableName) -> Result<Reco
         (SYSTEM, "queries") => queries::queries(engine, who),
         (SYSTEM, "running") => queries::running(engine, who),
         (SYSTEM, "metrics") => metrics::metrics(engine, who),
+        (SYSTEM, "ingest") => ingest::tables(engine, who),
         (SYSTEM, "tables") => files::tables(seen).await,
         (SYSTEM, "partitions") => files::partitions(seen).await,
         (SYSTEM, "files") => files::files(seen).await,

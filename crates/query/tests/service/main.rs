@@ -4,6 +4,7 @@
 mod background;
 mod cancel;
 mod ddl;
+mod delta;
 mod faults;
 mod hostile;
 mod lake;

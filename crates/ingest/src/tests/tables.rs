@@ -1,0 +1,274 @@
+//! Tables that are taken in, dropped and taken in again, and what one of them must not do to others.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use lakebed_access::Principal;
+use lakebed_catalog::TableKind;
+use lakebed_storage::Location;
+use lakebed_types::{ErrorKind, Result};
+
+use super::world::{Node, World, body, event_columns, event_rules, events, ndjson, once, table, texts};
+use crate::{Ack, AppendOptions, IngestSettings, OnError, RowsFormat, TableRules};
+
+fn with_key(key: &str) -> AppendOptions {
+    AppendOptions { idempotency_key: Some(key.to_owned()), ..AppendOptions::default() }
+}
+
+async fn location(node: &Node, name: &str) -> Location {
+    let TableKind::Delta { location, .. } = node.catalog.table(&table(name)).await.unwrap().kind else {
+        panic!("no Delta table");
+    };
+    location
+}
+
+async fn take_in(node: &Node, name: &str, rules: TableRules, location: Location) -> Result<bool> {
+    node.service.create_table(&Principal::local(), &table(name), None, rules, None, Some(location)).await
+}
+
+async fn send(node: &Node, ids: std::ops::Range<i64>) {
+    node.append(events(ids, 1), AppendOptions::default()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_table_has_one_name() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    let place = location(&node, "events").await;
+    let error = take_in(&node, "other", event_rules(), place.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(error.message(), format!("`default.events` is the table at {place}"));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_dropped_and_taken_in_again_has_all_its_rows() {
+    let world = World::new();
+    for name in ["events", "moved"] {
+        let node = world.start().await;
+        if name == "events" {
+            node.make_events(event_rules()).await;
+            send(&node, 0..10).await;
+        }
+        let place = location(&node, "events").await;
+        node.catalog.drop_table(&table("events"), false, false).await.unwrap();
+        assert!(take_in(&node, name, event_rules(), place).await.unwrap());
+        let ids = if name == "events" { 10..20 } else { 20..30 };
+        let sent = events(ids.clone(), 1);
+        node.service.append(&Principal::local(), &table(name), sent, AppendOptions::default()).await.unwrap();
+        assert_eq!(node.ids_of(name).await, once(0..ids.end), "{name}");
+        node.service.flush(&Principal::local(), &table(name)).await.unwrap();
+        assert_eq!(node.ids_of(name).await, once(0..ids.end), "{name}");
+        node.stop().await;
+        let node = world.start().await;
+        assert_eq!(node.ids_of(name).await, once(0..ids.end), "{name}");
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_table_leaves_its_rows_in_its_folder() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    send(&node, 0..10).await;
+    let place = location(&node, "events").await;
+    node.catalog.drop_table(&table("events"), false, false).await.unwrap();
+    node.service.tick().await;
+    for _ in 0..400 {
+        if node.buffers.table(&table("events")).is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(node.buffers.table(&table("events")).is_none());
+    take_in(&node, "again", event_rules(), place).await.unwrap();
+    assert_eq!(node.ids_of("again").await, once(0..10));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_that_fit_no_table_are_refused_before_they_are_kept() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    let (who, name) = (Principal::local(), table("events__rejects"));
+    node.service.create_table(&who, &name, Some(event_columns()), TableRules::default(), None, None).await.unwrap();
+    let options = AppendOptions { on_error: OnError::RejectRows, ..AppendOptions::default() };
+    let error = node.append(ndjson("{\"id\":1}\n{\"id\":\"x\"}"), options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaConflict);
+    send(&node, 0..3).await;
+    node.flush().await.unwrap();
+    assert_eq!(node.ids().await, once(0..3));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fixed_when_a_table_is_made_is_not_changed_without_a_word() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    let who = Principal::local();
+    let change = async |rules, place| {
+        node.service.create_table(&who, &table("events"), None, rules, Some("new".to_owned()), place).await
+    };
+    let no_day = TableRules { day: None, ..event_rules() };
+    assert_eq!(change(no_day, None).await.unwrap_err().kind(), ErrorKind::InvalidRequest);
+    let sorted = TableRules { sort: vec!["at".to_owned()], ..event_rules() };
+    assert_eq!(change(sorted, None).await.unwrap_err().kind(), ErrorKind::InvalidRequest);
+    let elsewhere = world.place("elsewhere/");
+    assert_eq!(change(event_rules(), Some(elsewhere)).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let same = location(&node, "events").await;
+    let unsaid = TableRules { sort: Vec::new(), retention_days: Some(7), ..event_rules() };
+    assert!(!change(unsaid, Some(same)).await.unwrap());
+    let changed = node.catalog.table(&table("events")).await.unwrap();
+    assert_eq!(changed.comment.as_deref(), Some("new"));
+    let TableKind::Delta { rules, .. } = changed.kind else { panic!("no Delta table") };
+    assert!(rules.contains("\"sort\":[\"id\"]") && rules.contains("\"retention_days\":7"), "{rules}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_one_group_outlive_the_file_they_are_in() {
+    let world = World::new();
+    let node = world.start_with(IngestSettings { wal_file_bytes: 600, ..world.settings() }).await.unwrap();
+    node.make_events(event_rules()).await;
+    let keys: Vec<String> = (0..60).map(|number| format!("key {number}")).collect();
+    let sent = keys.iter().enumerate().map(|(number, key)| {
+        let id = number as i64;
+        node.append(events(id..id + 1, 1), AppendOptions { ack: Ack::Wal, ..with_key(key) })
+    });
+    for receipt in futures::future::join_all(sent).await {
+        assert!(!receipt.unwrap().repeated);
+    }
+    // Files that are flushed go, and the keys in them are in a later one.
+    node.flush().await.unwrap();
+    send(&node, 1000..1001).await;
+    node.flush().await.unwrap();
+    node.stop().await;
+    let node = world.start().await;
+    for (number, key) in keys.iter().enumerate() {
+        let id = number as i64;
+        let again = node.append(events(id..id + 1, 1), with_key(key)).await.unwrap();
+        assert!(again.repeated, "{key}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_full_of_what_is_in_files_takes_rows() {
+    let world = World::new();
+    let settings = IngestSettings { wal_bytes: 3000, wal_file_bytes: 1 << 20, ..world.settings() };
+    let node = world.start_with(settings).await.unwrap();
+    node.make_events(event_rules()).await;
+    let mut sent = 0;
+    let refused = loop {
+        match node.append(events(sent..sent + 10, 1), AppendOptions::default()).await {
+            Ok(_) => sent += 10,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::IngestBusy);
+    for _ in 0..400 {
+        match node.append(events(sent..sent + 10, 1), AppendOptions::default()).await {
+            Ok(_) => {
+                assert_eq!(node.ids().await, once(0..sent + 10));
+                node.stop().await;
+                return;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::IngestBusy),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no rows are taken though all are in files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_fits_is_not_told_to_come_back() {
+    let world = World::new();
+    let node = world.start_with(IngestSettings { buffer_bytes: 1000, ..world.settings() }).await.unwrap();
+    node.make_events(event_rules()).await;
+    let error = node.append(events(0..1000, 1), AppendOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RequestTooLarge, "{error:?}");
+    send(&node, 0..5).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_beyond_one_flush_go_by_several() {
+    let world = World::new();
+    let node = world.start_with(IngestSettings { flush_bytes: 200, ..world.settings() }).await.unwrap();
+    node.make_events(event_rules()).await;
+    for start in (0..200).step_by(20) {
+        node.append(events(start..start + 20, 1), AppendOptions { ack: Ack::Memory, ..AppendOptions::default() })
+            .await
+            .unwrap();
+    }
+    node.flush().await.unwrap();
+    assert_eq!(node.service.status()[0].buffered_rows, 0);
+    assert_eq!(node.ids().await, once(0..200));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_first_rows_make_no_table() {
+    let world = World::new();
+    let node = world.start().await;
+    let options = AppendOptions { create: true, ..AppendOptions::default() };
+    let refused = node.append(body(RowsFormat::Csv, "id,b\n1,x\n2\n"), options.clone()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidRequest);
+    assert_eq!(node.catalog.table(&table("events")).await.unwrap_err().kind(), ErrorKind::TableNotFound);
+    let receipt = node.append(ndjson("{\"id\":1}\n{\"id\":2,\"ID\":3}"), options.clone()).await.unwrap();
+    assert_eq!((receipt.accepted, receipt.rejected), (0, 1));
+    assert_eq!(node.catalog.table(&table("events")).await.unwrap_err().kind(), ErrorKind::TableNotFound);
+    assert_eq!(node.append(ndjson("{\"id\":1}"), options).await.unwrap().accepted, 1);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_waits_for_what_it_asks_for() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    let rows = || ndjson("{\"id\":1}\n{\"id\":\"x\"}");
+    let options = |ack| AppendOptions { ack, on_error: OnError::RejectRows, ..with_key("one") };
+    let first = node.append(rows(), options(Ack::Memory)).await.unwrap();
+    let again = node.append(rows(), options(Ack::Wal)).await.unwrap();
+    assert_eq!((again.lsn, again.durable, again.repeated), (first.lsn, "wal", true));
+    let again = node.append(rows(), options(Ack::Lake)).await.unwrap();
+    assert!(again.table_version.is_some());
+    assert!(node.service.status().iter().all(|table| table.buffered_rows == 0), "{:?}", node.service.status());
+    assert_eq!(texts(&node.rows("events__rejects").await, "field"), [Some("id".into())]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_says_that_rows_are_gone_and_ends_with_its_table() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    send(&node, 0..10).await;
+    node.stop().await;
+    let node = world.start().await;
+    let who = Principal::local();
+    let error = node.service.tail(&who, &table("events"), Some(0)).await.err().expect("rows are gone");
+    assert_eq!(error.kind(), ErrorKind::Expired);
+    let mut tail = node.service.tail(&who, &table("events"), None).await.unwrap();
+    send(&node, 10..10_010).await;
+    let mut rows = Vec::new();
+    loop {
+        let event = tail.next().await.unwrap().unwrap();
+        rows.push(event.rows.num_rows());
+        if event.is_last {
+            break;
+        }
+    }
+    assert!(rows.len() > 1, "one event has all rows of a large request");
+    assert_eq!(rows.iter().sum::<usize>(), 10_000);
+    node.catalog.drop_table(&table("events"), false, false).await.unwrap();
+    world.clock.advance(Duration::from_secs(61));
+    node.service.tick().await;
+    assert!(tail.next().await.is_none());
+    node.stop().await;
+}
