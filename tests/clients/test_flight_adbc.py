@@ -237,7 +237,7 @@ def test_a_running_query_is_cancelled(server, connection):
                 cursor.fetchmany(100_000)
         thread.join()
         assert cancelled.value.status_code in (AdbcStatusCode.CANCELLED, AdbcStatusCode.IO)
-    wait_until(lambda: server.running_queries() == 0, "the end of the query", seconds=10)
+    wait_until(lambda: server.running_queries() == 0, "the end of the query", seconds=60)
 
 
 def test_a_connection_that_is_closed_frees_its_query(server):
@@ -245,7 +245,7 @@ def test_a_connection_that_is_closed_frees_its_query(server):
         cursor.execute("SELECT a.id, b.id FROM trips a, trips b")
         cursor.fetchone()
         assert server.running_queries() == 1
-    wait_until(lambda: server.running_queries() == 0, "the end of the query", seconds=10)
+    wait_until(lambda: server.running_queries() == 0, "the end of the query", seconds=60)
 
 
 def test_ingest_in_four_modes(cursor):

@@ -112,7 +112,7 @@ def test_a_reader_that_is_cancelled_frees_its_query(server, client):
     reader.read_chunk()
     assert server.running_queries() == 1
     reader.cancel()
-    wait_until(lambda: server.running_queries() == 0, "the end of the query", seconds=10)
+    wait_until(lambda: server.running_queries() == 0, "the end of the query", seconds=60)
 
 
 def test_writing_wants_a_statement(client):

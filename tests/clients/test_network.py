@@ -255,12 +255,12 @@ def test_new_tls_files_are_used_and_broken_ones_are_not(secure, authority):
     new_cert, new_key = authority.issue("renewed")
     shutil.copy(new_cert, cert)
     secure.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: secure.logged("cannot be used"), "the line about the broken files", 10)
+    wait_until(lambda: secure.logged("cannot be used"), "the line about the broken files", 60)
     assert secure.serial() == before, "the new certificate does not fit the old key"
     shutil.copy(new_key, key)
-    wait_until(lambda: secure.serial() != before, "the new certificate, without a signal", 30)
+    wait_until(lambda: secure.serial() != before, "the new certificate, without a signal", 60)
     cert.write_text("no certificate")
-    wait_until(lambda: secure.logged("those from before stay in use"), "the line about the broken file", 30)
+    wait_until(lambda: secure.logged("those from before stay in use"), "the line about the broken file", 60)
     assert secure.get("/health").status_code == 200
 
 
@@ -285,7 +285,7 @@ def test_silent_clients_and_greedy_addresses_are_bounded(start, authority):
     with socket.create_connection(server.address, 10) as sixth:
         assert refused(sixth), "the sixth connection of one address is closed at once"
     assert all(refused(connection) for connection in silent), "who begins no TLS is let go"
-    wait_until(lambda: server._ready(), "a free place", 10)
+    wait_until(lambda: server._ready(), "a free place", 60)
     metrics = server.get("/metrics", server.key).text
     assert "lakebed_connections_refused_total" in metrics and "lakebed_tls_handshakes_failed_total" in metrics
 

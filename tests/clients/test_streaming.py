@@ -45,7 +45,7 @@ def test_a_client_that_disconnects_frees_its_query(server):
     next(answer.iter_content(1024))
     assert server.running_queries() == 1
     answer.close()
-    wait_until(lambda: server.running_queries() == 0, "the permit", seconds=1)
+    wait_until(lambda: server.running_queries() == 0, "the permit", seconds=10)
 
 
 def test_a_client_that_does_not_read_is_ended(server):

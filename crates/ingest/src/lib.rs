@@ -9,6 +9,7 @@
 
 mod append;
 mod body;
+mod compute;
 mod create;
 mod decode;
 mod faults;
@@ -17,6 +18,7 @@ mod harmonize;
 mod inner;
 mod keys;
 mod leased;
+mod load;
 mod log;
 mod maintain;
 mod merge;

@@ -2,6 +2,9 @@
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 
+/// Work on fewer bytes takes less than handing it to another thread.
+pub(crate) const SMALL_BYTES: usize = 100_000;
+
 /// Bytes of the values of a batch, whatever its buffers hold besides: columns that came as Arrow share the body's.
 pub(crate) fn bytes_of(batch: &RecordBatch) -> u64 {
     let of = |column: &ArrayRef| {

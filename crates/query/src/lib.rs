@@ -22,6 +22,7 @@ mod ingest;
 mod memory;
 mod metering;
 mod operators;
+mod pace;
 mod page;
 mod plan;
 mod prepare;

@@ -23,6 +23,7 @@ use crate::{
     batch_size::batch_rows,
     error::from_engine,
     guard,
+    pace::Stop,
     result_cache::StatementDigest,
     sql::{self, Ast, Statement},
     tame::tame,
@@ -140,7 +141,8 @@ pub(crate) async fn physical(
     options.optimizer.prefer_hash_join = strategy.hash_joins;
     options.execution.parquet.pushdown_filters = filters_while_decoding(&rows.plan)?;
     let plan = state.query_planner().create_physical_plan(&rows.plan, &state).await?;
-    Ok((state, tame(plan)?))
+    let stop = state.config().get_extension::<Stop>().unwrap_or_default();
+    Ok((state, tame(plan, &stop)?))
 }
 
 /// Whether the scan shall filter row by row while it decodes: many columns, few of them filtered, few rows wanted. Then

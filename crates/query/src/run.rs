@@ -19,8 +19,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    admit, cancel::Cancel, history::History, memory::QUERY_MAY, metering::Metering, prepared::PreparedQuery, runtime,
-    service::Engine, spill::SPILLED_TOO_MUCH, stats::StatsHandle, work,
+    admit, cancel::Cancel, history::History, memory::QUERY_MAY, metering::Metering, pace::Stop,
+    prepared::PreparedQuery, runtime, service::Engine, spill::SPILLED_TOO_MUCH, stats::StatsHandle, work,
 };
 
 /// Batches between the query and its client, besides those that each has in hand. More would only hold memory.
@@ -146,6 +146,7 @@ pub(crate) async fn start(engine: Arc<Engine>, admitted: Admitted, prepared: Pre
     let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
     let sink =
         Sink { batches: sender, stats: stats.clone(), limits: limits.clone(), workgroup: workgroup.clone(), bytes: 0 };
+    let stop = prepared.resources.stop.clone();
     let (id, kind, schema) = (prepared.id, prepared.kind, prepared.schema.clone());
     let client = CancellationToken::new();
     let ending = Arc::new(Ending::default());
@@ -161,6 +162,7 @@ pub(crate) async fn start(engine: Arc<Engine>, admitted: Admitted, prepared: Pre
         ending: ending.clone(),
         client: client.clone(),
         cancel,
+        stop,
         metering: Metering::new(engine.access.workgroups().clone(), &workgroup, limits),
         memory_limit: memory_limit as u64,
         admitted,
@@ -187,6 +189,8 @@ struct Supervisor {
     ending: Arc<Ending>,
     client: CancellationToken,
     cancel: Cancel,
+    /// Ends what computes without a pause.
+    stop: Stop,
     metering: Metering,
     /// What the query may reserve, in bytes.
     memory_limit: u64,
@@ -197,6 +201,7 @@ impl Supervisor {
     async fn watch(mut self, engine: Arc<Engine>, mut producer: JoinHandle<Result<()>>) {
         let (outcome, stuck) = self.outcome(&mut producer).await;
         if stuck {
+            self.stop.0.cancel();
             producer.abort();
         }
         let outcome = self.charged(outcome).map_err(|error| self.told(error));

@@ -23,7 +23,9 @@ use lakebed_types::{DatabaseName, Error, ErrorKind, Result};
 use object_store::ObjectStore;
 use url::Url;
 
-use crate::{error::from_engine, functions, memory::QueryMemory, settings::QuerySettings, spill::QuerySpill, sql};
+use crate::{
+    error::from_engine, functions, memory::QueryMemory, pace::Stop, settings::QuerySettings, spill::QuerySpill, sql,
+};
 
 /// The one catalog that a statement can name, as in `lakebed.sales.orders`.
 pub(crate) const CATALOG: &str = "lakebed";
@@ -41,13 +43,14 @@ pub(crate) struct Sessions {
     memory: Arc<ServerMemory>,
 }
 
-/// What one query uses, counted.
+/// What one query uses, counted; and what ends its work.
 #[derive(Debug, Clone)]
 pub(crate) struct Resources {
     pub(crate) memory: Arc<QueryMemory>,
     pub(crate) spill: QuerySpill,
     pub(crate) store: Arc<StoreCounters>,
     pub(crate) scans: Arc<ScanCounters>,
+    pub(crate) stop: Stop,
 }
 
 /// A table under the name by which a statement reaches it.
@@ -104,6 +107,7 @@ impl Sessions {
             spill: QuerySpill::new(self.runtime.disk_manager.clone()),
             store: Arc::default(),
             scans: Arc::default(),
+            stop: Stop::default(),
         }
     }
 
@@ -114,7 +118,7 @@ impl Sessions {
         database: &DatabaseName,
         tables: &[NamedProvider],
     ) -> Result<SessionState> {
-        let mut config = self.template.config().clone();
+        let mut config = self.template.config().clone().with_extension(Arc::new(resources.stop.clone()));
         config.options_mut().catalog.default_schema = database.as_str().to_owned();
         let spill = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(resources.spill.clone()));
         let runtime = RuntimeEnv {

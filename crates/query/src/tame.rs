@@ -1,4 +1,4 @@
-//! Operators that could run for ever are refused where that is known, and made to pause where it is not.
+//! Operators that could run for ever are refused where that is known, and made to pause and to end where it is not.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan,
         coop::CooperativeExec,
-        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec},
+        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, SortMergeJoinExec},
         recursive_query::RecursiveQueryExec,
         statistics::{StatisticsArgs, StatisticsContext},
         unnest::UnnestExec,
@@ -19,22 +19,46 @@ use datafusion::{
 };
 use lakebed_types::{Error, ErrorKind, format_count};
 
+use crate::pace::{Stop, paced};
+
 /// Pairs of rows that a join without an equality may compare: minutes of work for one core.
 const MAX_PAIRS: u64 = 1_000_000_000_000;
 
-/// Puts a pause after every operator that makes many batches of one, so that a cancelled query ends; refuses joins that
-/// would compare more pairs of rows than can be compared in any run time.
-pub(crate) fn tame(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+/// Puts a pause after every operator that makes many batches of one, and into the conditions of joins, so that a query ends
+/// that is to `stop`; refuses joins that would compare more pairs of rows than can be compared in any run time.
+pub(crate) fn tame(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     plan.transform_up(|node| {
         if compares_all_pairs(node.as_ref()) {
             check_pairs(node.as_ref())?;
         }
+        let node = with_paced_condition(node, stop)?;
         Ok(match multiplies(node.as_ref()) {
             true => Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>),
             false => Transformed::no(node),
         })
     })
     .data()
+}
+
+fn with_paced_condition(node: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
+        && let Some(filter) = join.filter()
+    {
+        return Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(paced(filter, stop))).build()?));
+    }
+    if let Some(join) = node.downcast_ref::<HashJoinExec>()
+        && let Some(filter) = join.filter()
+    {
+        return join.builder().with_filter(Some(paced(filter, stop))).build_exec();
+    }
+    if let Some(join) = node.downcast_ref::<SortMergeJoinExec>()
+        && let Some(filter) = &join.filter
+    {
+        let mut join = join.clone();
+        join.filter = Some(paced(filter, stop));
+        return Ok(Arc::new(join));
+    }
+    Ok(node)
 }
 
 fn compares_all_pairs(node: &dyn ExecutionPlan) -> bool {

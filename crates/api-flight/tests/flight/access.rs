@@ -106,7 +106,7 @@ async fn with_keys_every_call_wants_a_good_one() {
     let good = server.key("good", Role::Read, &[]).await;
     let revoked = server.key("revoked", Role::Admin, &[]).await;
     server.query.access().keys().revoke(&Principal::local(), "revoked").await.unwrap();
-    let lifetime = std::time::Duration::from_millis(200);
+    let lifetime = std::time::Duration::from_secs(1);
     let expired = server.key_until("expired", Role::Admin, &[], Some(lifetime)).await;
     ask(&server, "ListActions", Some(&expired)).await.unwrap();
     tokio::time::sleep(lifetime).await;

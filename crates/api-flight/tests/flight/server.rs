@@ -144,9 +144,9 @@ impl Server {
         rows.column(0).as_primitive::<Int64Type>().value(0)
     }
 
-    /// Waits until nothing runs, for two seconds at most.
+    /// Waits until nothing runs, for ten seconds at most.
     pub async fn becomes_idle(&self) -> bool {
-        for _ in 0..200 {
+        for _ in 0..1000 {
             if self.query.access().running() == 0 {
                 return true;
             }

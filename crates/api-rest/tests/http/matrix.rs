@@ -195,7 +195,7 @@ impl Stage {
     }
 
     async fn query_ends(&self) {
-        for _ in 0..500 {
+        for _ in 0..6000 {
             let record = self.server.get_as(&self.root, &format!("/v1/queries/{}", self.query)).await.json();
             if record["state"] == "SUCCEEDED" {
                 return;

@@ -17,7 +17,7 @@ async fn submitted(server: &Server, sql: &str) -> String {
 }
 
 async fn ended(server: &Server, id: &str) -> Value {
-    for _ in 0..500 {
+    for _ in 0..6000 {
         let execution = server.get(&format!("/v1/queries/{id}")).await.json();
         if !matches!(execution["state"].as_str().unwrap(), "QUEUED" | "RUNNING") {
             return execution;

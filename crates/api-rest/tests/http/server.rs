@@ -190,9 +190,9 @@ impl Server {
         self.send(sql_request("/v1/sql", sql)).await
     }
 
-    /// Waits until nothing runs, for a second at most.
+    /// Waits until nothing runs, for ten seconds at most.
     pub async fn becomes_idle(&self) -> bool {
-        for _ in 0..100 {
+        for _ in 0..1000 {
             if self.query.access().running() == 0 {
                 return true;
             }

@@ -16,7 +16,7 @@ const SMALL: &str =
 
 /// Waits until a query has reserved more than this.
 async fn grows_above(stage: &Stage, id: &str, bytes: u64) {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if stage.state(id).await["statistics"]["peak_memory_bytes"].as_u64().unwrap() > bytes {
             return;
         }

@@ -57,9 +57,9 @@ impl Stage {
         self.server.get_as(&self.user, &format!("/v1/queries/{id}")).await.json()
     }
 
-    /// Waits until a query is in this state, for ten seconds at most.
+    /// Waits until a query is in this state, for a minute at most.
     pub async fn becomes(&self, id: &str, state: &str) -> Value {
-        for _ in 0..1000 {
+        for _ in 0..6000 {
             let execution = self.state(id).await;
             if execution["state"] == state {
                 return execution;
@@ -220,7 +220,7 @@ async fn who_waits_is_seen_and_let_in_by_a_change() {
     let stage = Stage::set(json!({"concurrent_queries": 1})).await;
     let first = stage.endless(&stage.user).await;
     let (second, third) = (stage.submit(IDS).await, stage.submit(SILENT).await);
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if stage.state(&third).await["queue_position"] == 2 {
             break;
         }

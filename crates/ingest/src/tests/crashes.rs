@@ -45,7 +45,7 @@ use lakebed_access::Principal;
 use lakebed_types::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 
-use super::world::{Node, World, event_rules, events, freeze, once, table};
+use super::world::{Node, World, event_rules, events, freeze, once, table, wait_for};
 use crate::{Ack, AppendOptions, Faults, IngestSettings, NoFaults, TableRules, Unknown, Window};
 
 /// What happens at a window.
@@ -248,16 +248,6 @@ async fn broken_off_checkpoint(happening: Happening) {
     let there = node.ids().await;
     assert!(there.values().all(|times| *times == 1) && (0..30).all(|id| there.contains_key(&id)), "{there:?}");
     node.stop().await;
-}
-
-async fn wait_for(what: impl AsyncFn() -> bool) {
-    for _ in 0..200 {
-        if what().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("it did not happen");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,21 +7,11 @@ use lakebed_access::Principal;
 use lakebed_tables::Leased;
 use lakebed_types::ErrorKind;
 
-use super::world::{World, event_rules, events, once, table};
+use super::world::{World, event_rules, events, once, table, wait_for};
 use crate::{Ack, AppendOptions, IngestSettings, TableRules};
 
 fn plain() -> AppendOptions {
     AppendOptions::default()
-}
-
-async fn wait_for(what: impl AsyncFn() -> bool) {
-    for _ in 0..200 {
-        if what().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("it did not happen");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use lakebed_catalog::TableKind;
 use lakebed_storage::Location;
 use lakebed_types::{ErrorKind, Result};
 
-use super::world::{Node, World, body, event_columns, event_rules, events, ndjson, once, table, texts};
+use super::world::{Node, World, body, event_columns, event_rules, events, ndjson, once, table, texts, wait_for};
 use crate::{Ack, AppendOptions, IngestSettings, OnError, RowsFormat, TableRules};
 
 fn with_key(key: &str) -> AppendOptions {
@@ -76,13 +76,7 @@ async fn a_dropped_table_leaves_its_rows_in_its_folder() {
     let place = location(&node, "events").await;
     node.catalog.drop_table(&table("events"), false, false).await.unwrap();
     node.service.tick().await;
-    for _ in 0..400 {
-        if node.buffers.table(&table("events")).is_none() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(node.buffers.table(&table("events")).is_none());
+    wait_for(async || node.buffers.table(&table("events")).is_none()).await;
     take_in(&node, "again", event_rules(), place).await.unwrap();
     assert_eq!(node.ids_of("again").await, once(0..10));
     node.stop().await;
@@ -170,7 +164,7 @@ async fn a_log_that_is_full_of_what_is_in_files_takes_rows() {
         }
     };
     assert_eq!(refused.kind(), ErrorKind::IngestBusy);
-    for _ in 0..400 {
+    for _ in 0..6000 {
         match node.append(events(sent..sent + 10, 1), AppendOptions::default()).await {
             Ok(_) => {
                 assert_eq!(node.ids().await, once(0..sent + 10));

@@ -261,3 +261,14 @@ pub(crate) fn texts(batches: &[RecordBatch], column: &str) -> Vec<Option<String>
     };
     batches.iter().flat_map(values).collect()
 }
+
+/// Waits until it is so; a minute at most, which is only reached where it never will be.
+pub(crate) async fn wait_for(what: impl AsyncFn() -> bool) {
+    for _ in 0..2400 {
+        if what().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it did not happen");
+}

@@ -20,7 +20,7 @@ async fn finished(lake: &Lake, id: QueryId) -> QueryRecord {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it ends")
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it ends")
 }
 
 fn ids(page: &ResultPage) -> Vec<i64> {

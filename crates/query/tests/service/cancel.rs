@@ -50,6 +50,26 @@ async fn a_cancelled_query_says_so() {
     assert_eq!(lake.service.cancel(&lake.who, id).unwrap().state, QueryState::Cancelled, "again is no error");
 }
 
+/// Each batch of one side is compared with all rows of the other, and none of them passes the condition.
+#[tokio::test]
+async fn a_join_that_finds_nothing_ends_and_lets_others_run() {
+    let limits = Limits { running_queries: 6, running_queries_per_principal: 6, ..Limits::default() };
+    let lake = Lake::with(Setup { limits, ..Setup::default() }).await;
+    for key in ["", "a.value % 1 = b.value % 1 AND "] {
+        let sql = format!(
+            "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE {key}a.value + b.value = 7"
+        );
+        let mut running = Vec::new();
+        for _ in 0..5 {
+            running.push(lake.start(&sql).await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(lake.rows("SELECT 1").await, ["1"]);
+        drop(running);
+        until_free(&lake).await;
+    }
+}
+
 #[tokio::test]
 async fn the_deadline_ends_a_query() {
     let lake = Lake::with(one_at_a_time()).await;
