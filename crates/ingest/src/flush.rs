@@ -164,7 +164,7 @@ async fn commit(inner: &Inner, table: &IngestTable, intent: &Intent) -> Result<A
     let after = i64::try_from(intent.after).ok().filter(|after| *after > 0);
     let txn = Txn { app_id: inner.app_id.clone(), version };
     let deadline = inner.clock.instant() + inner.settings.commit_deadline;
-    table.delta.append_after(txn, after, intent.adds.clone(), Vec::new(), deadline).await
+    table.delta.append(txn, after, intent.adds.clone(), deadline).await
 }
 
 /// Rows up to this position are in files: memory and log may forget them.

@@ -35,7 +35,7 @@ async fn append(lake: &Lake, table: &str, ids: &[i64], version: i64) {
     let adds = delta.write_data_files(vec![batch], &format!("p{version}")).await.unwrap();
     let txn = Txn { app_id: "a".to_owned(), version };
     let deadline = lake.clock.instant() + Duration::from_secs(10);
-    delta.append(txn, adds, Vec::new(), deadline).await.unwrap();
+    delta.append(txn, delta.state().transaction("a"), adds, deadline).await.unwrap();
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn flush(lake: &Lake, buffer: &TableBuffer, upto: u64) {
     let adds = table.write_data_files(buffer.frozen(upto), &format!("flush-{upto}")).await.unwrap();
     let txn = Txn { app_id: APP.to_owned(), version: upto as i64 };
     let deadline = SystemClock.instant() + Duration::from_secs(10);
-    table.append(txn, adds, Vec::new(), deadline).await.unwrap();
+    table.append(txn, table.state().transaction(APP), adds, deadline).await.unwrap();
     buffer.flushed(upto, SystemClock.instant());
 }
 

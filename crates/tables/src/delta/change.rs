@@ -39,45 +39,20 @@ pub struct Removed {
 }
 
 impl DeltaTable {
-    /// Adds files together with how far their application has come. Done, too, where the log says that the application is
-    /// as far already: an earlier attempt has landed. `extra`: progress of others that these rows carry.
+    /// Adds files together with how far their application has come. Their rows begin right after `after`, its progress when
+    /// they were gathered; None where it had none. Another attempt of the application, whose answer was lost, may land late
+    /// and hold some of these rows. Done, too, where the log says that the application is as far already: an earlier attempt
+    /// has landed.
     ///
     /// # Errors
-    /// What kept it from landing until the deadline; whether it did then is not known, and the same call again finds out.
-    /// `unsupported` where another program has changed the table beyond us.
+    /// `conflict` where the application is neither there nor as far as these rows: nothing is committed. What kept it from
+    /// landing until the deadline; whether it did then is not known, and the same call again finds out. `unsupported` where
+    /// another program has changed the table beyond us.
     pub async fn append(
-        &self,
-        txn: Txn,
-        adds: Vec<AddFile>,
-        extra: Vec<Txn>,
-        deadline: Instant,
-    ) -> Result<Arc<DeltaState>> {
-        self.append_if(txn, |_| true, adds, extra, deadline).await
-    }
-
-    /// The same for rows that begin right after `after`, the application's progress when they were gathered; None where it
-    /// had none. Another attempt of the application, whose answer was lost, may land late and hold some of these rows.
-    ///
-    /// # Errors
-    /// `conflict` where the application is neither there nor as far as these rows: nothing is committed. And as for
-    /// [`DeltaTable::append`].
-    pub async fn append_after(
         &self,
         txn: Txn,
         after: Option<i64>,
         adds: Vec<AddFile>,
-        extra: Vec<Txn>,
-        deadline: Instant,
-    ) -> Result<Arc<DeltaState>> {
-        self.append_if(txn, |known| known == after, adds, extra, deadline).await
-    }
-
-    async fn append_if(
-        &self,
-        txn: Txn,
-        fits: impl Fn(Option<i64>) -> bool,
-        adds: Vec<AddFile>,
-        extra: Vec<Txn>,
         deadline: Instant,
     ) -> Result<Arc<DeltaState>> {
         let decide = |state: &DeltaState| {
@@ -85,15 +60,13 @@ impl DeltaTable {
             if known.is_some_and(|version| version >= txn.version) {
                 return Ok(Next::Done);
             }
-            if !fits(known) {
+            if known != after {
                 return Ok(Next::Lost);
             }
             let now = self.clock.now().timestamp_millis();
             let mode = json!({"mode": "Append", "partitionBy": "[]"});
-            let txns = extra.iter().chain([&txn]).map(|txn| {
-                Action::txn(TxnAction { app_id: txn.app_id.clone(), version: txn.version, last_updated: Some(now) })
-            });
-            let actions = [info(now, "WRITE", mode)].into_iter().chain(txns);
+            let progress = TxnAction { app_id: txn.app_id.clone(), version: txn.version, last_updated: Some(now) };
+            let actions = [info(now, "WRITE", mode), Action::txn(progress)].into_iter();
             Ok(Next::Commit(actions.chain(adds.iter().cloned().map(Action::add)).collect()))
         };
         // Where it is not known what became of them, they stay unfinished.

@@ -12,10 +12,10 @@ async fn what_is_appended_is_there_once_and_sorted() {
     let adds = table.write_data_files(batches, "x").await.unwrap();
     assert_eq!(adds.iter().map(|add| add.rows().unwrap()).collect::<Vec<_>>(), [20, 20]);
     assert_eq!(adds[0].path, "date=1970-01-02/x-00000.parquet");
-    let state = table.append(txn("a", 7), adds.clone(), Vec::new(), soon(&table)).await.unwrap();
+    let state = table.append(txn("a", 7), None, adds.clone(), soon(&table)).await.unwrap();
     assert_eq!((state.version(), state.transaction("a")), (1, Some(7)));
     // The same once more, as after a restart: nothing happens.
-    let again = table.append(txn("a", 7), adds, Vec::new(), soon(&table)).await.unwrap();
+    let again = table.append(txn("a", 7), None, adds, soon(&table)).await.unwrap();
     assert_eq!(again.version(), 1);
     let opened = open(&storage).await.state();
     assert_eq!(ids(&storage, &opened).await, (0..40).collect::<Vec<_>>());
@@ -35,12 +35,12 @@ async fn rows_that_an_earlier_attempt_holds_are_not_added_again() {
     let first = table.write_data_files(vec![rows(0..5, 1)], "first").await.unwrap();
     let wider = table.write_data_files(vec![rows(0..9, 1)], "wider").await.unwrap();
     // The first attempt was thought to be lost, and lands late.
-    table.append_after(txn("a", 5), None, first, Vec::new(), soon(&table)).await.unwrap();
-    let error = table.append_after(txn("a", 9), None, wider, Vec::new(), soon(&table)).await.unwrap_err();
+    table.append(txn("a", 5), None, first, soon(&table)).await.unwrap();
+    let error = table.append(txn("a", 9), None, wider, soon(&table)).await.unwrap_err();
     assert_eq!(error.kind().code(), "conflict");
     let rest = table.write_data_files(vec![rows(5..9, 1)], "rest").await.unwrap();
-    table.append_after(txn("a", 9), Some(5), rest.clone(), Vec::new(), soon(&table)).await.unwrap();
-    table.append_after(txn("a", 9), Some(5), rest, Vec::new(), soon(&table)).await.unwrap();
+    table.append(txn("a", 9), Some(5), rest.clone(), soon(&table)).await.unwrap();
+    table.append(txn("a", 9), Some(5), rest, soon(&table)).await.unwrap();
     assert_eq!(ids(&storage, &open(&storage).await.state()).await, (0..9).collect::<Vec<_>>());
 }
 
@@ -141,7 +141,7 @@ async fn vacuum_leaves_what_is_used_and_what_is_young() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     // The replaced file and the one that was never committed.
     assert_eq!(table.vacuum(Duration::from_millis(5)).await.unwrap(), 2);
-    table.append(txn("a", 2), under_way.clone(), Vec::new(), soon(&table)).await.unwrap();
+    table.append(txn("a", 2), Some(1), under_way.clone(), soon(&table)).await.unwrap();
     assert_eq!(table.vacuum(Duration::from_millis(5)).await.unwrap(), 0);
     assert_eq!(ids(&storage, &open(&storage).await.state()).await, (0..9).collect::<Vec<_>>());
     // Once it is committed its files are like all others.
@@ -156,11 +156,11 @@ async fn files_that_a_restart_commits_are_left_by_vacuum_meanwhile() {
     let adds = create(&storage, clock.clone()).await.write_data_files(vec![rows(0..5, 1)], "x").await.unwrap();
     // Nothing but the log knows of them, and the first attempt at the commit fails.
     let table = open_with(&storage, clock).await;
-    let elsewhere = table.append_after(txn("a", 5), Some(3), adds.clone(), Vec::new(), soon(&table)).await;
+    let elsewhere = table.append(txn("a", 5), Some(3), adds.clone(), soon(&table)).await;
     assert_eq!(elsewhere.unwrap_err().kind().code(), "conflict");
     table.unfinished.begin_commit(&adds);
     assert_eq!(table.vacuum(Duration::ZERO).await.unwrap(), 0);
-    table.append(txn("a", 5), adds.clone(), Vec::new(), soon(&table)).await.unwrap();
+    table.append(txn("a", 5), None, adds.clone(), soon(&table)).await.unwrap();
     assert!(table.unfinished.now().is_empty());
     assert_eq!(ids(&storage, &table.state()).await, (0..5).collect::<Vec<_>>());
 }

@@ -158,7 +158,7 @@ async fn writer(storage: Storage, number: i64) {
         stubborn(|| async {
             // With a clock that stands still and a deadline of now each failure comes back.
             let table = open_stubbornly(&storage).await;
-            table.append(txn(&app_id, flush), adds.clone(), Vec::new(), now).await
+            table.append(txn(&app_id, flush), (flush > 1).then_some(flush - 1), adds.clone(), now).await
         })
         .await;
     }

@@ -42,7 +42,7 @@ async fn files_of_other_writers_are_looked_into() {
     for add in &mut adds {
         (add.tags, add.stats, add.modification_time) = (None, None, 12_345);
     }
-    table.append(txn("spark", 1), adds, Vec::new(), soon(&table)).await.unwrap();
+    table.append(txn("spark", 1), None, adds, soon(&table)).await.unwrap();
     let opened = open(&storage).await.state();
     assert_eq!(opened.snapshot().unwrap().rows(), Some(5));
     assert_eq!(ids(&storage, &opened).await, (0..5).collect::<Vec<_>>());

@@ -88,7 +88,7 @@ async fn files_in_another_order_are_sorted_first() {
     for add in &mut adds {
         (add.path, add.tags) = (format!("other/{}", add.path), None);
     }
-    table.append(txn("spark", 1), adds, Vec::new(), soon(&table)).await.unwrap();
+    table.append(txn("spark", 1), None, adds, soon(&table)).await.unwrap();
     merge_partition(&table, Some(THAT_DAY), named("m"), &|_| ()).await.unwrap();
     let state = open(&storage).await.state();
     let expected: Vec<i64> = (0..10).chain(5..15).collect::<Vec<_>>();
@@ -130,7 +130,7 @@ async fn files_in_another_order_that_memory_does_not_hold_are_sorted_in_pieces()
         // Nothing tells that they are sorted.
         add.tags = None;
     }
-    table.append(txn("spark", 1), adds, Vec::new(), soon(&table)).await.unwrap();
+    table.append(txn("spark", 1), None, adds, soon(&table)).await.unwrap();
     add(&table, vec![rows(90_000..90_010, 1)], "a", 1).await;
     let little = MergeOptions { memory_bytes: 500_000, full: true, ..named("m") };
     let outcome = merge_partition(&table, Some(THAT_DAY), little, &|_| ()).await.unwrap();

@@ -118,7 +118,8 @@ fn txn(app_id: &str, version: i64) -> Txn {
 /// Writes and commits.
 async fn add(table: &DeltaTable, batches: Vec<RecordBatch>, app_id: &str, version: i64) -> Arc<DeltaState> {
     let adds = table.write_data_files(batches, &format!("{app_id}-{version}")).await.unwrap();
-    table.append(txn(app_id, version), adds, Vec::new(), soon(table)).await.unwrap()
+    let after = table.refresh().await.unwrap().transaction(app_id);
+    table.append(txn(app_id, version), after, adds, soon(table)).await.unwrap()
 }
 
 /// The ids of all rows, read from the files of a state, in order.

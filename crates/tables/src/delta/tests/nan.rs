@@ -90,7 +90,7 @@ async fn nan_that_another_program_has_hidden_behind_bounds_shows_after_a_merge()
     for add in &mut adds {
         (add.size, add.stats, add.tags) = (size, None, None);
     }
-    table.append(txn("spark", 1), adds, Vec::new(), soon(&table)).await.unwrap();
+    table.append(txn("spark", 1), None, adds, soon(&table)).await.unwrap();
     add(&table, vec![batch(&[3.0, 4.0], 1)], "a", 1).await;
     merge_partition(&table, Some("1970-01-02"), merge("m"), &|_| ()).await.unwrap();
     let state = open(&storage).await.state();

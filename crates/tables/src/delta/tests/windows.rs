@@ -137,7 +137,7 @@ async fn live(storage: &Storage, life: usize, noted: &Mutex<Option<Vec<AddFile>>
             None => table.write_data_files(vec![rows(20..30, 1)], &format!("flush-{life}")).await?,
         };
         *noted.lock() = Some(adds.clone());
-        table.append_after(txn("a", 3), Some(2), adds, Vec::new(), deadline).await?;
+        table.append(txn("a", 3), Some(2), adds, deadline).await?;
     }
     let options = MergeOptions {
         name_prefix: format!("merge-{life}"),
@@ -222,7 +222,7 @@ async fn columns_that_come_between_the_files_and_their_commit_are_null_in_them()
     let adds = table.write_data_files(vec![rows(0..5, 1)], "x").await.unwrap();
     let wanted = vec![Field::new("extra", DataType::Int64, true)];
     open(&storage).await.add_columns(wanted, soon(&table)).await.unwrap();
-    let state = table.append(txn("a", 1), adds, Vec::new(), soon(&table)).await.unwrap();
+    let state = table.append(txn("a", 1), None, adds, soon(&table)).await.unwrap();
     assert_eq!((state.version(), state.schema().fields().len()), (2, 4));
     let runs = state.files.values().map(|file| vec![Arc::clone(file)]).collect();
     let read = streams::merged(&storage, &state.location, &FileLayout::of(&state), runs).unwrap();
