@@ -12,6 +12,8 @@ pub struct RowsBody {
     pub format: RowsFormat,
     /// How they are compressed.
     pub compression: Compression,
+    /// How many bytes the sender says there are. It need not be true.
+    pub length: Option<u64>,
     /// The bytes. An error ends the append with that error, and nothing of it is kept.
     pub bytes: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
 }

@@ -160,10 +160,12 @@ async fn append_rows(
     let (parts, body) = request.into_parts();
     let limit = state.settings.rows_limit_bytes;
     let bytes = incoming::chunks(body, limit, state.settings.idle_client).boxed();
-    let body = RowsBody { format: format(&query, &parts.headers)?, compression: compression(&parts.headers)?, bytes };
-    if content_length(&parts.headers).is_some_and(|length| length > limit) {
+    let (format, compression) = (format(&query, &parts.headers)?, compression(&parts.headers)?);
+    let length = content_length(&parts.headers);
+    if length.is_some_and(|length| length > limit) {
         return Err(incoming::too_large(limit).into());
     }
+    let body = RowsBody { format, compression, length, bytes };
     let options = query.options(&parts.headers)?;
     if options.create {
         may_create(&state, &who)?;

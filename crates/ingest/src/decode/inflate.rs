@@ -11,6 +11,8 @@ use crate::body::{Compression, RowsBody};
 
 /// What is asked for at once of a body that is uncompressed.
 const STEP_BYTES: u64 = 1024 * 1024;
+/// Room that is made for a body because its sender says that it will need it.
+const BELIEVED_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads a body as it is sent. `take` is asked before memory is taken, with the bytes that it will be in all.
 pub(crate) async fn read(body: &mut RowsBody, limit: u64, take: impl Fn(u64) -> Result<()>) -> Result<Bytes> {
@@ -28,6 +30,8 @@ pub(crate) async fn read(body: &mut RowsBody, limit: u64, take: impl Fn(u64) -> 
         match first.take() {
             None if all.is_empty() => first = Some(chunk),
             Some(earlier) => {
+                let believed = body.length.unwrap_or(0).min(BELIEVED_BYTES).min(limit);
+                all.reserve(usize::try_from(believed).unwrap_or(0));
                 all.extend_from_slice(&earlier);
                 all.extend_from_slice(&chunk);
             }

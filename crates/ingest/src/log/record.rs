@@ -1,4 +1,5 @@
-//! Records of the log, as bytes: a version, a kind, the position, a header in JSON, and rows as Arrow IPC.
+//! Records of the log, as bytes: a version, a kind, the position, a header in JSON, and of each table its rows as Arrow
+//! IPC behind their length.
 
 use std::io::Cursor;
 
@@ -15,6 +16,10 @@ use crate::size::bytes_of;
 const VERSION: u8 = 1;
 /// Version, kind and position.
 const PREFIX_BYTES: usize = 10;
+/// The length of a table's rows.
+const LENGTH_BYTES: usize = 8;
+/// What rows as Arrow IPC have beside their values, mostly: room that is taken beforehand.
+const IPC_BYTES: usize = 4096;
 /// Bytes of one record; more than the rows of one body may have.
 pub(crate) const MAX_RECORD_BYTES: u32 = 512 * 1024 * 1024;
 
@@ -83,7 +88,6 @@ struct RowsHeader {
 struct PartHeader {
     table: TableName,
     table_id: String,
-    bytes: usize,
 }
 
 impl Record {
@@ -143,22 +147,19 @@ pub(crate) fn set_lsn(bytes: &mut [u8], lsn: u64) {
 }
 
 fn encode_rows(rows: &Rows, bytes: &mut Vec<u8>) -> Result<()> {
-    let parts = rows.parts.iter().map(|part| ipc(&part.batch)).collect::<Result<Vec<_>>>()?;
-    let headers = rows.parts.iter().zip(&parts).map(|(part, ipc)| PartHeader {
-        table: part.table.clone(),
-        table_id: part.table_id.clone(),
-        bytes: ipc.len(),
-    });
+    let headers =
+        rows.parts.iter().map(|part| PartHeader { table: part.table.clone(), table_id: part.table_id.clone() });
     put_header(bytes, &RowsHeader { key: rows.key.clone(), parts: headers.collect() })?;
-    parts.iter().for_each(|part| bytes.extend_from_slice(part));
-    Ok(())
+    rows.parts.iter().try_for_each(|part| put_ipc(&part.batch, bytes))
 }
 
 fn decode_rows(bytes: &[u8]) -> Result<Rows> {
     let (header, mut rest) = header::<RowsHeader>(bytes)?;
     let mut parts = Vec::with_capacity(header.parts.len());
     for part in header.parts {
-        let (ipc, after) = rest.split_at_checked(part.bytes).ok_or_else(|| strange("ends within its rows"))?;
+        let (length, ipc) = rest.split_first_chunk().ok_or_else(|| strange("ends within its rows"))?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let (ipc, after) = ipc.split_at_checked(length).ok_or_else(|| strange("ends within its rows"))?;
         parts.push(Part { table: part.table, table_id: part.table_id, batch: read_ipc(ipc)? });
         rest = after;
     }
@@ -182,14 +183,20 @@ fn header<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
     Ok((value, rest))
 }
 
-fn ipc(batch: &RecordBatch) -> Result<Vec<u8>> {
-    let bytes = usize::try_from(bytes_of(batch)).unwrap_or(0);
-    let written = || {
-        let mut writer = StreamWriter::try_new(Vec::with_capacity(bytes), &batch.schema())?;
+fn put_ipc(batch: &RecordBatch, bytes: &mut Vec<u8>) -> Result<()> {
+    let rows = usize::try_from(bytes_of(batch)).unwrap_or(0);
+    bytes.reserve(rows + rows / 16 + IPC_BYTES);
+    let place = bytes.len();
+    bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+    let mut write = || {
+        let mut writer = StreamWriter::try_new(&mut *bytes, &batch.schema())?;
         writer.write(batch)?;
-        writer.into_inner()
+        writer.finish()
     };
-    written().map_err(|error| Error::internal("rows cannot be written to the log").with_source(error))
+    write().map_err(|error| Error::internal("rows cannot be written to the log").with_source(error))?;
+    let length = (bytes.len() - place - LENGTH_BYTES) as u64;
+    bytes[place..place + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    Ok(())
 }
 
 fn read_ipc(bytes: &[u8]) -> Result<RecordBatch> {

@@ -47,7 +47,7 @@ pub(crate) fn table(name: &str) -> TableName {
 
 pub(crate) fn body(format: RowsFormat, bytes: impl Into<Bytes>) -> RowsBody {
     let bytes = bytes.into();
-    RowsBody { format, compression: Compression::None, bytes: Box::pin(stream::iter([Ok(bytes)])) }
+    RowsBody { format, compression: Compression::None, length: None, bytes: Box::pin(stream::iter([Ok(bytes)])) }
 }
 
 pub(crate) fn ndjson(text: impl Into<String>) -> RowsBody {

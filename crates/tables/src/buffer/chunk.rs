@@ -100,12 +100,17 @@ impl Chunk {
         ))
     }
 
-    /// Both as one, this one first; for small ones, which cost every reader.
-    pub(super) fn joined(&self, next: &Self) -> Result<Self, ArrowError> {
-        let batch = concat_batches(self.batch.schema_ref(), [&self.batch, &next.batch])?;
-        let ends = next.ends.iter().map(|(lsn, end)| (*lsn, end + self.rows()));
-        let ends = self.ends.iter().copied().chain(ends).collect();
-        Ok(Self::new(batch, ends, self.bytes + next.bytes, self.received))
+    /// Chunks of the same columns as one, in their order; for small ones, which cost every reader. None of none.
+    pub(super) fn joined(chunks: &[Arc<Self>]) -> Result<Option<Self>, ArrowError> {
+        let Some(first) = chunks.first() else { return Ok(None) };
+        let batch = concat_batches(first.batch.schema_ref(), chunks.iter().map(|chunk| &chunk.batch))?;
+        let (mut ends, mut before) = (Vec::with_capacity(chunks.iter().map(|chunk| chunk.ends.len()).sum()), 0);
+        for chunk in chunks {
+            ends.extend(chunk.ends.iter().map(|(lsn, end)| (*lsn, before + end)));
+            before += chunk.rows();
+        }
+        let bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
+        Ok(Some(Self::new(batch, ends, bytes, first.received)))
     }
 
     /// A column in the engine's type.

@@ -18,8 +18,11 @@ use super::{
 
 /// For how long rows that are in files stay readable here: as long as a query may plan on an older version.
 const GRACE: Duration = Duration::from_secs(60);
-/// Chunks below this are joined with their neighbours.
-const SMALL_ROWS: usize = 8192;
+/// Chunks below both of these are small, and joined with their neighbours.
+const SMALL_ROWS: usize = 4096;
+const SMALL_BYTES: u64 = 1024 * 1024;
+/// How many small ones become one.
+const JOINED_CHUNKS: usize = 8;
 
 /// Rows of one table that are accepted and not yet in files.
 #[derive(Debug)]
@@ -241,16 +244,23 @@ impl Held {
         self.chunks.iter().filter(|chunk| chunk.last() > self.flushed)
     }
 
-    /// Joins the newest chunks while they are small, as one counts in binary: each row is copied a few times at most.
+    /// Joins the newest chunks while they are small and there are enough of one size, as one counts in eights: each row is
+    /// copied a few times at most.
     fn join_small(&mut self) {
-        while let [.., before, last] = self.chunks.make_contiguous() {
-            let rows = before.rows() + last.rows();
-            let alike = before.batch().schema_ref() == last.batch().schema_ref();
-            if rows > SMALL_ROWS || before.rows() > 2 * last.rows() || before.first() <= self.flushed || !alike {
+        while let Some(newest) = self.chunks.back().filter(|chunk| is_small(chunk)) {
+            let size = size_class(newest);
+            let joins = |chunk: &&Arc<Chunk>| {
+                is_small(chunk)
+                    && size_class(chunk) <= size
+                    && chunk.first() > self.flushed
+                    && chunk.batch().schema_ref() == newest.batch().schema_ref()
+            };
+            let start = self.chunks.len() - self.chunks.iter().rev().take_while(joins).count();
+            if self.chunks.len() - start < JOINED_CHUNKS {
                 return;
             }
-            let Ok(joined) = before.joined(last) else { return };
-            self.chunks.truncate(self.chunks.len() - 2);
+            let Ok(Some(joined)) = Chunk::joined(&self.chunks.make_contiguous()[start..]) else { return };
+            self.chunks.truncate(start);
             self.chunks.push_back(Arc::new(joined));
         }
     }
@@ -291,4 +301,13 @@ impl Held {
             self.held_bytes -= oldest.bytes;
         }
     }
+}
+
+fn is_small(chunk: &Chunk) -> bool {
+    chunk.rows() < SMALL_ROWS && chunk.bytes < SMALL_BYTES
+}
+
+/// Chunks of one class have rows within a factor of eight.
+fn size_class(chunk: &Chunk) -> u32 {
+    chunk.rows().max(1).ilog(JOINED_CHUNKS)
 }

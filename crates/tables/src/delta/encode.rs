@@ -232,14 +232,29 @@ fn parts(layout: &FileLayout, batches: &[RecordBatch], order: &[(usize, usize)])
 /// The places of all rows, by partition and sort columns; rows that are alike stay in their order.
 fn sorted(layout: &FileLayout, batches: &[RecordBatch]) -> Result<Vec<(usize, usize)>> {
     let rows = |(number, batch): (usize, &RecordBatch)| (0..batch.num_rows()).map(move |row| (number, row));
-    let mut order: Vec<(usize, usize)> = batches.iter().enumerate().flat_map(rows).collect();
+    let order = batches.iter().enumerate().flat_map(rows);
     let columns = layout.sort.iter().filter_map(|name| layout.schema.index_of(name).ok());
     let columns: Vec<usize> = layout.partition.into_iter().chain(columns).collect();
-    if !columns.is_empty() {
-        let keys = keys(batches, &columns)?;
-        order.sort_by(|left, right| keys[left.0].row(left.1).cmp(&keys[right.0].row(right.1)));
+    if columns.is_empty() {
+        return Ok(order.collect());
     }
-    Ok(order)
+    let keys = keys(batches, &columns)?;
+    // Most keys differ in their first bytes, which lie beside each other.
+    let mut order: Vec<_> = order.map(|(batch, row)| (prefix(keys[batch].row(row).data()), batch, row)).collect();
+    order.sort_by(|(left_prefix, left_batch, left_row), (right_prefix, right_batch, right_row)| {
+        left_prefix
+            .cmp(right_prefix)
+            .then_with(|| keys[*left_batch].row(*left_row).cmp(&keys[*right_batch].row(*right_row)))
+    });
+    Ok(order.into_iter().map(|(_, batch, row)| (batch, row)).collect())
+}
+
+/// The first bytes of a key, as a number that compares as they do. A key that ends earlier comes before those that go on.
+fn prefix(key: &[u8]) -> u128 {
+    let mut first = [0; size_of::<u128>()];
+    let length = key.len().min(first.len());
+    first[..length].copy_from_slice(&key[..length]);
+    u128::from_be_bytes(first)
 }
 
 /// Of each batch these columns in a form that compares as bytes.
