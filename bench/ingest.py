@@ -154,7 +154,8 @@ def measure(root, ours, theirs, files):
             wal = by_ack["wal"]
             found.append((
                 name, clients, f"{speed(peer) / 1e3:.0f}", *(f"{speed(by_ack[ack]) / 1e3:.0f}" for ack in ACKS),
-                f"{speed(wal) / ROWS_OF_A_REQUEST * size / 1e6:.0f}", f"{speed(wal) / speed(peer):.1f}",
+                f"{speed(wal) / ROWS_OF_A_REQUEST * size / 1e6:.0f}",
+                *(f"{speed(by_ack[ack]) / speed(peer):.1f}" for ack in ("memory", "wal")),
                 f"{peer['p50_ms']:.1f} / {peer['p99_ms']:.1f}",
                 *(f"{by_ack[ack]['p50_ms']:.1f} / {by_ack[ack]['p99_ms']:.1f}" for ack in ACKS),
                 sum(figures["errors"] for figures in by_ack.values()),
@@ -275,6 +276,6 @@ def sorted_by_peer(files):
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-HEADER = ("format", "clients", "FastAPI + Polars", *(f"`{ack}`" for ack in ACKS), "MB/s with `wal`", "`wal` ÷ peer",
+HEADER = ("format", "clients", "FastAPI + Polars", *(f"`{ack}`" for ack in ACKS), "MB/s with `wal`", "`memory` ÷ peer", "`wal` ÷ peer",
           "peer p50 / p99 ms", *(f"`{ack}` p50 / p99 ms" for ack in ACKS), "told to come back")
 MERGE_HEADER = ("a day of 50 million rows", "s", "million rows a second", "memory at most, MiB", "what came of it")

@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import socket
 import statistics
 import subprocess
@@ -29,6 +30,7 @@ import ingest
 import remote
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/benchmarks.md"
 # Taken out: the server refuses variables of its own name that it does not know.
 BINARY = os.environ.pop("LAKEBED_BENCH_BINARY")
 DATA = pathlib.Path(os.environ.pop("LAKEBED_BENCH_DATA"))
@@ -322,7 +324,8 @@ def bench_ingest():
     command = [sys.executable, "-m", "uvicorn", "fastapi_polars:app", "--app-dir", str(ROOT / "bench/peers"), "--port",
                str(port), "--log-level", "error"]
     with lakebed(environment=ingest.ENVIRONMENT) as (ours, child), process(command, theirs, "/openapi.json"):
-        ingest.create(ours)
+        # Days that are over are merged once; that is measured below.
+        ingest.create(ours, merge={"off": True})
         rows = ingest.measure(ROOT, ours, theirs, files)
         memory = resident_mib(child.pid)
     with lakebed(environment=ingest.IN_MEMORY) as (url, _):
@@ -331,7 +334,7 @@ def bench_ingest():
         day = ingest.merge_a_day(url, child.pid, BINARY, DATA / "ingest")
     text = "Requests of 1,000 rows of `lakebed generate --dataset events` on kept connections, in thousands of rows a second. The peer parses "
     text += "each body and keeps it in memory; Lakebed checks types and rules, and answers when the rows can be queried and are in memory (`memory`), "
-    text += "on disk after fsync (`wal`), or committed to the Delta table (`lake`). Afterwards the table has exactly the acknowledged rows; "
+    text += "on disk after fsync (`wal`), or committed to the Delta table (`lake`); meanwhile it writes the rows to sorted files, by the 30 days that they are of. Afterwards the table has exactly the acknowledged rows; "
     text += "those of a request that failed under `lake` it may have all the same. "
     text += f"Each cell is one run of {ingest.SECONDS} s, no median; the systems take turns. A thousand rows a second are "
     text += ", ".join(f"{size / 1e6:.3f} MB/s as {name}" for name, size in ingest.body_sizes(files).items())
@@ -491,22 +494,28 @@ def machine():
     return f"{CORES} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.release().split('-')[0]}"
 
 
+def measured():
+    """`{title: section}`: what the page has already."""
+    sections = re.split(r"^## ", PAGE.read_text() if PAGE.exists() else "", flags=re.MULTILINE)[1:]
+    return {section.split("\n", 1)[0]: f"## {section.rstrip()}\n" for section in sections}
+
+
 def main():
     wanted = sys.argv[1:] or [name for name in SECTIONS if name not in LONG]
-    results = DATA / "bench-results"
-    results.mkdir(parents=True, exist_ok=True)
     for name in wanted:
         title, run = SECTIONS[name]
         print(f"\n{title}", flush=True)
         text = f"## {title}\n\n`cargo xtask bench {name}`: {machine()}, {time.strftime('%Y-%m-%d')}.\n\n{run()}"
-        (results / f"{name}.md").write_text(text)
         print(text, flush=True)
-    page = "# Benchmarks\n\nWritten by `cargo xtask bench`, which installs the peers and measures all in one run; do not edit.\nMedians of alternating runs; ratios are what to compare between machines.\n"
-    for name in SECTIONS:
-        file = results / f"{name}.md"
-        page += "\n" + (file.read_text() if file.exists() else f"## {SECTIONS[name][0]}\n\nNot measured yet: `cargo xtask bench {name}`.\n")
-    (ROOT / "docs/benchmarks.md").write_text(page)
-    print("wrote docs/benchmarks.md")
+        write(measured() | {title: text})
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+def write(sections):
+    page = "# Benchmarks\n\nWritten by `cargo xtask bench`, which installs the peers and measures each section in one run; do not edit.\nMedians of alternating runs; ratios are what to compare between machines.\n"
+    for name, (title, _) in SECTIONS.items():
+        page += "\n" + sections.get(title, f"## {title}\n\nNot measured yet: `cargo xtask bench {name}`.\n")
+    PAGE.write_text(page)
 
 
 main()

@@ -17,6 +17,7 @@ use lakebed_types::Result;
 
 use crate::{
     error::{from_arrow, from_engine, is_out_of_memory},
+    pace::{Stop, StopGuard},
     plan::{self, RowsPlan, Strategy},
     service::Engine,
     stats::StatsHandle,
@@ -30,6 +31,8 @@ pub(crate) struct Rows {
     engine: Arc<Engine>,
     operators: Arc<dyn ExecutionPlan>,
     batches: SendableRecordBatchStream,
+    /// Ends what computes without a pause, when this attempt is over.
+    stop: StopGuard,
     delivered: bool,
 }
 
@@ -38,8 +41,9 @@ impl Rows {
     pub(crate) async fn open(engine: Arc<Engine>, rows: RowsPlan, stats: StatsHandle) -> Result<Self> {
         let partitions = plan::partitions(engine.settings.threads, engine.access.running());
         let strategy = Strategy { partitions, hash_joins: true };
-        let (operators, batches) = attempt(&engine, &rows, strategy, &stats).await.map_err(from_engine)?;
-        Ok(Self { rows, strategy, stats, engine, operators, batches, delivered: false })
+        let Attempt { operators, batches, stop } =
+            attempt(&engine, &rows, strategy, &stats).await.map_err(from_engine)?;
+        Ok(Self { rows, strategy, stats, engine, operators, batches, stop, delivered: false })
     }
 
     /// With the promised names.
@@ -94,13 +98,22 @@ impl Rows {
 
     async fn retry(&mut self) -> Result<(), DataFusionError> {
         tracing::debug!("a query ran out of memory: it starts again with joins that spill");
+        self.stop = StopGuard::default();
         let operators = self.operators.clone();
         self.batches = Box::pin(datafusion::physical_plan::EmptyRecordBatchStream::new(operators.schema()));
         self.strategy.hash_joins = false;
-        let (operators, batches) = attempt(&self.engine, &self.rows, self.strategy, &self.stats).await?;
-        (self.operators, self.batches) = (operators, batches);
+        let Attempt { operators, batches, stop } =
+            attempt(&self.engine, &self.rows, self.strategy, &self.stats).await?;
+        (self.operators, self.batches, self.stop) = (operators, batches, stop);
         Ok(())
     }
+}
+
+/// Operators that run.
+struct Attempt {
+    operators: Arc<dyn ExecutionPlan>,
+    batches: SendableRecordBatchStream,
+    stop: StopGuard,
 }
 
 async fn attempt(
@@ -108,12 +121,13 @@ async fn attempt(
     rows: &RowsPlan,
     strategy: Strategy,
     stats: &StatsHandle,
-) -> Result<(Arc<dyn ExecutionPlan>, SendableRecordBatchStream), DataFusionError> {
+) -> Result<Attempt, DataFusionError> {
     let started = engine.clock.instant();
-    let (state, operators) = plan::physical(rows, strategy).await?;
+    let stop = rows.state.config().get_extension::<Stop>().unwrap_or_default().of_a_part();
+    let (state, operators) = plan::physical(rows, strategy, &stop).await?;
     stats.set_plan(operators.clone(), engine.clock.instant().saturating_duration_since(started));
     let batches = execute_stream(operators.clone(), state.task_ctx())?;
-    Ok((operators, batches))
+    Ok(Attempt { operators, batches, stop: stop.on_drop() })
 }
 
 fn has_join(plan: &LogicalPlan) -> bool {

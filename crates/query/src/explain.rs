@@ -9,6 +9,7 @@ use lakebed_types::Result;
 use crate::{
     error::from_engine,
     execute::Rows,
+    pace::Stop,
     plan::{self, RowsPlan, Strategy},
     service::Engine,
     stats::StatsHandle,
@@ -18,7 +19,7 @@ use crate::{
 /// The plan of a query: what it means, and the operators that would run; `verbose` with every detail of these.
 pub(crate) async fn explain(engine: &Engine, rows: &RowsPlan, verbose: bool) -> Result<RecordBatch> {
     let strategy = Strategy { partitions: engine.settings.threads, hash_joins: true };
-    let (_, operators) = plan::physical(rows, strategy).await.map_err(from_engine)?;
+    let (_, operators) = plan::physical(rows, strategy, &Stop::default()).await.map_err(from_engine)?;
     lines([
         ("logical_plan", rows.plan.display_indent().to_string()),
         ("physical_plan", displayable(operators.as_ref()).indent(verbose).to_string()),

@@ -128,10 +128,11 @@ pub(crate) struct Strategy {
     pub(crate) hash_joins: bool,
 }
 
-/// The operators for a plan.
+/// The operators for a plan, until they are told to stop.
 pub(crate) async fn physical(
     rows: &RowsPlan,
     strategy: Strategy,
+    stop: &Stop,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), DataFusionError> {
     let mut state = rows.state.clone();
     let options = state.config_mut().options_mut();
@@ -141,8 +142,7 @@ pub(crate) async fn physical(
     options.optimizer.prefer_hash_join = strategy.hash_joins;
     options.execution.parquet.pushdown_filters = filters_while_decoding(&rows.plan)?;
     let plan = state.query_planner().create_physical_plan(&rows.plan, &state).await?;
-    let stop = state.config().get_extension::<Stop>().unwrap_or_default();
-    Ok((state, tame(plan, &stop)?))
+    Ok((state, tame(plan, stop)?))
 }
 
 /// Whether the scan shall filter row by row while it decodes: many columns, few of them filtered, few rows wanted. Then

@@ -201,7 +201,7 @@ impl Supervisor {
     async fn watch(mut self, engine: Arc<Engine>, mut producer: JoinHandle<Result<()>>) {
         let (outcome, stuck) = self.outcome(&mut producer).await;
         if stuck {
-            self.stop.0.cancel();
+            self.stop.stop();
             producer.abort();
         }
         let outcome = self.charged(outcome).map_err(|error| self.told(error));

@@ -12,8 +12,10 @@ const STACK_BYTES: usize = 32 << 20;
 /// and others must still answer.
 const SPARE_THREADS: usize = 2;
 
-/// Statements that are planned at the same time, and spool files that are written or read.
+/// Statements that are planned at the same time, spool files that are written or read, and joins that have made room for
+/// others (some for each thread).
 const MAX_BLOCKING_THREADS: usize = 256;
+const JOINS_OF_A_THREAD: usize = 8;
 
 /// Threads for planning and execution.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl CpuRuntime {
     pub(crate) fn new(threads: usize) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1) + SPARE_THREADS)
-            .max_blocking_threads(MAX_BLOCKING_THREADS)
+            .max_blocking_threads(MAX_BLOCKING_THREADS + JOINS_OF_A_THREAD * threads.max(1))
             .thread_stack_size(STACK_BYTES)
             .thread_name("lakebed-cpu")
             .enable_all()

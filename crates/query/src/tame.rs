@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use datafusion::{
     common::{
-        DataFusionError,
+        DataFusionError, JoinType,
         stats::Precision,
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
     physical_plan::{
         ExecutionPlan,
         coop::CooperativeExec,
-        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, SortMergeJoinExec},
+        joins::{
+            CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, SortMergeJoinExec,
+            utils::JoinFilter,
+        },
         recursive_query::RecursiveQueryExec,
         statistics::{StatisticsArgs, StatisticsContext},
         unnest::UnnestExec,
@@ -19,7 +22,7 @@ use datafusion::{
 };
 use lakebed_types::{Error, ErrorKind, format_count};
 
-use crate::pace::{Stop, paced};
+use crate::pace::{Stop, paced, paced_only};
 
 /// Pairs of rows that a join without an equality may compare: minutes of work for one core.
 const MAX_PAIRS: u64 = 1_000_000_000_000;
@@ -41,16 +44,23 @@ pub(crate) fn tame(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn 
 }
 
 fn with_paced_condition(node: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let condition = |filter: Option<&JoinFilter>, join: &JoinType| match (filter, join) {
+        (Some(filter), _) => Some(paced(filter, stop)),
+        (None, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) => None,
+        // Of all pairs that it makes it keeps at most one for each row.
+        (None, _) => Some(paced_only(stop)),
+    };
     if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
-        && let Some(filter) = join.filter()
+        && let Some(condition) = condition(join.filter(), join.join_type())
     {
-        return Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(paced(filter, stop))).build()?));
+        return Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(condition)).build()?));
     }
     if let Some(join) = node.downcast_ref::<HashJoinExec>()
-        && let Some(filter) = join.filter()
+        && let Some(condition) = condition(join.filter(), join.join_type())
     {
-        return join.builder().with_filter(Some(paced(filter, stop))).build_exec();
+        return join.builder().with_filter(Some(condition)).build_exec();
     }
+    // Without a condition it makes no pairs.
     if let Some(join) = node.downcast_ref::<SortMergeJoinExec>()
         && let Some(filter) = &join.filter
     {

@@ -31,6 +31,7 @@ pub(crate) async fn read(body: &mut RowsBody, limit: u64, take: impl Fn(u64) -> 
             None if all.is_empty() => first = Some(chunk),
             Some(earlier) => {
                 let believed = body.length.unwrap_or(0).min(BELIEVED_BYTES).min(limit);
+                take(length.max(believed))?;
                 all.reserve(usize::try_from(believed).unwrap_or(0));
                 all.extend_from_slice(&earlier);
                 all.extend_from_slice(&chunk);

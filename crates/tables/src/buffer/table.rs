@@ -244,8 +244,8 @@ impl Held {
         self.chunks.iter().filter(|chunk| chunk.last() > self.flushed)
     }
 
-    /// Joins the newest chunks while they are small and there are enough of one size, as one counts in eights: each row is
-    /// copied a few times at most.
+    /// Joins the newest chunks while they are small and enough of them are of the newest one's size or below, as one counts in
+    /// eights: each row is copied a few times at most.
     fn join_small(&mut self) {
         while let Some(newest) = self.chunks.back().filter(|chunk| is_small(chunk)) {
             let size = size_class(newest);

@@ -87,7 +87,7 @@ impl DeltaTable {
     /// is no longer in the table.
     ///
     /// # Errors
-    /// As for [`DeltaTable::append`].
+    /// What kept it from landing until the deadline; `unsupported` where another program has changed the table beyond us.
     pub async fn rewrite(&self, removes: &[String], adds: Vec<AddFile>, deadline: Instant) -> Result<Rewritten> {
         let decide = |state: &DeltaState| {
             let old = removes.iter().map(|path| state.files.get(path)).collect::<Option<Vec<_>>>();
@@ -111,7 +111,7 @@ impl DeltaTable {
     ///
     /// # Errors
     /// `schema_conflict` where a column of that name (whatever its case) has another type; those of [`lake_schema`]; and
-    /// as for [`DeltaTable::append`].
+    /// as for [`DeltaTable::rewrite`].
     pub async fn add_columns(&self, fields: Vec<Field>, deadline: Instant) -> Result<Arc<DeltaState>> {
         let wanted = lake_schema(&Schema::new(fields))?;
         let decide = |state: &DeltaState| {
@@ -137,7 +137,7 @@ impl DeltaTable {
     /// Takes all files of a partition out of the table. They stay in the store until vacuum.
     ///
     /// # Errors
-    /// `unsupported` where the table says that rows are only ever added. As for [`DeltaTable::append`].
+    /// `unsupported` where the table says that rows are only ever added. As for [`DeltaTable::rewrite`].
     pub async fn remove_partition(&self, value: Option<&str>, deadline: Instant) -> Result<Removed> {
         let taken = parking_lot::Mutex::new(Removed::default());
         let decide = |state: &DeltaState| {

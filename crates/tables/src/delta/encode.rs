@@ -240,21 +240,21 @@ fn sorted(layout: &FileLayout, batches: &[RecordBatch]) -> Result<Vec<(usize, us
     }
     let keys = keys(batches, &columns)?;
     // Most keys differ in their first bytes, which lie beside each other.
-    let mut order: Vec<_> = order.map(|(batch, row)| (prefix(keys[batch].row(row).data()), batch, row)).collect();
-    order.sort_by(|(left_prefix, left_batch, left_row), (right_prefix, right_batch, right_row)| {
-        left_prefix
-            .cmp(right_prefix)
-            .then_with(|| keys[*left_batch].row(*left_row).cmp(&keys[*right_batch].row(*right_row)))
+    let mut order: Vec<_> = order.map(|(batch, row)| (prefix(keys[batch].row(row).data()), (batch, row))).collect();
+    let key = |place: &(usize, usize)| keys[place.0].row(place.1);
+    order.sort_by(|(left, left_place), (right, right_place)| {
+        left.cmp(right).then_with(|| key(left_place).cmp(&key(right_place)))
     });
-    Ok(order.into_iter().map(|(_, batch, row)| (batch, row)).collect())
+    Ok(order.into_iter().map(|(_, place)| place).collect())
 }
 
-/// The first bytes of a key, as a number that compares as they do. A key that ends earlier comes before those that go on.
-fn prefix(key: &[u8]) -> u128 {
-    let mut first = [0; size_of::<u128>()];
+/// The first bytes of a key, which compare as it does where they differ. One that ends earlier is filled up with zeros.
+fn prefix(key: &[u8]) -> [u64; 2] {
+    let mut first = [0; 16];
     let length = key.len().min(first.len());
     first[..length].copy_from_slice(&key[..length]);
-    u128::from_be_bytes(first)
+    let number = u128::from_be_bytes(first);
+    [(number >> 64) as u64, number as u64]
 }
 
 /// Of each batch these columns in a form that compares as bytes.

@@ -20,6 +20,9 @@ use crate::delta::{
     upload::Upload,
 };
 
+/// What sorting takes for a row beside the row.
+const PLACE_BYTES: u64 = 64;
+
 /// Where a round's rows go.
 pub(super) struct Output {
     pub(super) storage: Storage,
@@ -58,8 +61,9 @@ impl Output {
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             check(&reports)?;
-            bytes = bytes.saturating_add(batch.get_array_memory_size() as u64);
-            count += batch.num_rows() as u64;
+            let rows = batch.num_rows() as u64;
+            bytes = bytes.saturating_add(batch.get_array_memory_size() as u64 + rows * PLACE_BYTES);
+            count += rows;
             batches.push(batch);
             if bytes >= budget {
                 adds.extend(self.piece(std::mem::take(&mut batches), adds.len()).await?);
