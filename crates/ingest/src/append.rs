@@ -45,11 +45,10 @@ pub(crate) async fn append(
     metrics::counter!("lakebed_ingest_bytes_total", "format" => format.name()).increment(sent.len() as u64);
     let Body { bytes, digest } =
         compute::inflated(inner, sent, compression, &held, options.idempotency_key.is_some()).await?;
-    let created_now = declared.is_none();
-    let declared = match declared {
-        Some(declared) => declared,
+    let (declared, created_now) = match declared {
+        Some(declared) => (declared, false),
         None => match created(inner, who, name, format, &bytes, &options, &held).await? {
-            Created::Table(declared) => declared,
+            Created::Table { declared, is_new } => (declared, is_new),
             Created::Refused(receipt) => return Ok(receipt),
         },
     };
@@ -78,7 +77,8 @@ fn found(declared: Result<Declared>, options: &AppendOptions) -> Result<Option<D
 
 /// What became of a table that was to be made of its first rows.
 enum Created {
-    Table(Declared),
+    /// It is there: made by this request, or by somebody else while its rows came in.
+    Table { declared: Declared, is_new: bool },
     /// They are bad, so there is none.
     Refused(Receipt),
 }
@@ -92,6 +92,9 @@ async fn created(
     options: &AppendOptions,
     held: &Arc<Held>,
 ) -> Result<Created> {
+    if let Some(declared) = found(inner.declared(who, name).await, options)? {
+        return Ok(Created::Table { declared, is_new: false });
+    }
     create::may_create(who, name)?;
     let (body, max_rows) = (bytes.clone(), inner.settings.body_rows);
     let (schema, prepared) = compute::run(inner, held, move |_| {
@@ -104,11 +107,9 @@ async fn created(
     if receipt.accepted == 0 && receipt.rejected > 0 && options.on_error == OnError::RejectBatch {
         return Ok(Created::Refused(receipt));
     }
-    match create::create(inner, who, name, Some(schema), TableRules::default(), None, None).await {
-        // Somebody else was first.
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => inner.declared(who, name).await.map(Created::Table),
-    }
+    // Its rules are not touched where somebody else was first.
+    let is_new = create::of_rows(inner, name, &schema).await?;
+    Ok(Created::Table { declared: inner.declared(who, name).await?, is_new })
 }
 
 /// Keeps what is to be kept.

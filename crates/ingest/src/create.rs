@@ -29,6 +29,8 @@ pub(crate) async fn create(
     location: Option<Location>,
 ) -> Result<bool> {
     may_create(who, name)?;
+    // As the catalog has it: with and without a slash at its end it is the same place.
+    let location = location.map(|location| location.as_folder());
     if location.is_some() {
         who.may_use_paths("make tables of locations")?;
     }
@@ -53,6 +55,16 @@ pub(crate) async fn create(
             }
             Ok(true)
         }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a table with these columns and no rules. Whether it is new: one that is there is left as it is.
+pub(crate) async fn of_rows(inner: &Inner, name: &TableName, schema: &Schema) -> Result<bool> {
+    let rules = TableRules::default();
+    match declare(inner, name, columns(Some(schema), &rules)?, rules, None, None).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -1,7 +1,7 @@
 //! What all parts of the service share.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{
         Arc, OnceLock,
@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     /// There once the earlier log has been read.
     pub(crate) log: OnceLock<Log>,
     pub(crate) tables: Tables,
+    /// Tables that could not be opened when the log was read, and why. Their rows stay in the log until the next start.
+    pub(crate) shut: Mutex<HashMap<TableName, String>>,
     pub(crate) keys: Arc<Keys>,
     /// Bytes of requests that are being read and decoded.
     pub(crate) in_flight: AtomicU64,
@@ -112,8 +114,25 @@ impl Inner {
         Ok(Declared { table: self.open_table(&table.name).await?, rules })
     }
 
+    /// Fails for a table that was shut when the log was read: a flush of new rows would say that those in the log, which
+    /// are before them, are in files as well.
+    fn check_not_shut(&self, name: &TableName) -> Result<()> {
+        match self.shut.lock().get(name) {
+            None => Ok(()),
+            Some(why) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("`{name}` has rows in the write-ahead log and could not be opened when it was read: {why}"),
+            )
+            .with_hint("Repair the table and restart the server, which brings its rows back.")),
+        }
+    }
+
     /// The table, opened where it is not; opened anew where it is another one of the same name.
+    ///
+    /// # Errors
+    /// `unavailable` where its rows are in the log alone until the next start; those of the catalog and the store.
     pub(crate) async fn open_table(self: &Arc<Self>, name: &TableName) -> Result<Arc<IngestTable>> {
+        self.check_not_shut(name)?;
         let delta = self.catalog.delta(name).await?;
         let is_same = |table: &Arc<IngestTable>| Arc::ptr_eq(&table.delta, &delta);
         if let Some(table) = self.tables.get(name).filter(is_same) {
@@ -173,13 +192,25 @@ impl Inner {
         }
     }
 
+    /// Whether the catalog knows a table for rows by this name, whatever is at its place.
+    pub(crate) async fn is_declared(&self, name: &TableName) -> Result<bool> {
+        match self.catalog.seen_by(&Principal::system("ingest")).table(name).await {
+            Ok(found) => Ok(matches!(found.kind, TableKind::Delta { .. })),
+            Err(error) if matches!(error.kind(), ErrorKind::TableNotFound | ErrorKind::DatabaseNotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A table has been dropped: its rows go to its folder, where dropping leaves those that are there already, and it
     /// is forgotten. Rows that cannot be committed are lost with it. Call it with the tables' `opening` lock.
     pub(crate) async fn forget(self: &Arc<Self>, table: &Arc<IngestTable>) {
         if let Err(error) = flush::flush(self, table).await {
             tracing::warn!(table = %table.name, rows = table.buffer.rows(), ?error, "a dropped table loses its last rows");
         }
-        self.tables.remove(table);
+        if !self.tables.remove(table) {
+            // Buffer and log are of a later one by now.
+            return;
+        }
         self.buffers.remove(&table.name, &table.id);
         if let Some(log) = self.log.get() {
             // Later positions are of another table of this name.

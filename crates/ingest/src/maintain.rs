@@ -24,12 +24,19 @@ use crate::{
 /// Between two looks at the days of all tables, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// Between two attempts at a partition that cannot be merged.
+const MERGE_AGAIN: Duration = Duration::from_secs(3600);
+
 /// When things were last done.
 #[derive(Debug, Default)]
 pub(crate) struct Last {
     looked: Option<Instant>,
     vacuumed: HashMap<TableName, Instant>,
+    failed: FailedMerges,
 }
+
+/// When merges of these partitions failed.
+type FailedMerges = HashMap<(TableName, Option<String>), Instant>;
 
 /// Begins flushes that are due, and maintenance unless it is under way.
 pub(crate) fn tick(inner: &Arc<Inner>) {
@@ -68,7 +75,9 @@ async fn maintain(inner: &Arc<Inner>, last: &mut Last) {
         Ok(tables) => tables,
         Err(error) => return tracing::warn!(?error, "the tables cannot be listed for maintenance"),
     };
-    last.vacuumed.retain(|name, _| tables.iter().any(|table| table.name == *name));
+    let is_there = |name: &TableName| tables.iter().any(|table| table.name == *name);
+    last.vacuumed.retain(|name, _| is_there(name));
+    last.failed.retain(|(name, _), at| now.saturating_duration_since(*at) < MERGE_AGAIN && is_there(name));
     for table in tables {
         if inner.is_closing() {
             return;
@@ -76,7 +85,7 @@ async fn maintain(inner: &Arc<Inner>, last: &mut Last) {
         let TableKind::Delta { rules, .. } = &table.kind else { continue };
         let vacuumed = last.vacuumed.get(&table.name).copied();
         let is_due = vacuumed.is_some_and(|at| now.saturating_duration_since(at) >= vacuum_every);
-        match one_table(inner, &table.name, rules, is_due).await {
+        match one_table(inner, &table.name, rules, is_due, &mut last.failed).await {
             Ok(()) if is_due || vacuumed.is_none() => drop(last.vacuumed.insert(table.name, now)),
             Ok(()) => {}
             Err(error) => tracing::warn!(table = %table.name, ?error, "a table's maintenance failed"),
@@ -88,6 +97,10 @@ async fn forget_dropped(inner: &Arc<Inner>) {
     for table in inner.tables.all() {
         // Nobody opens one of its name meanwhile.
         let _opening = inner.tables.opening.lock().await;
+        // Somebody may have done so since the list was made.
+        if !inner.tables.has(&table) {
+            continue;
+        }
         match inner.is_there(&table).await {
             Ok(true) => {}
             Ok(false) => inner.forget(&table).await,
@@ -96,7 +109,13 @@ async fn forget_dropped(inner: &Arc<Inner>) {
     }
 }
 
-async fn one_table(inner: &Arc<Inner>, name: &TableName, rules: &str, is_vacuum_due: bool) -> Result<()> {
+async fn one_table(
+    inner: &Arc<Inner>,
+    name: &TableName,
+    rules: &str,
+    is_vacuum_due: bool,
+    failed: &mut FailedMerges,
+) -> Result<()> {
     let rules = parse_rules(rules)?;
     let table = inner.open_table(name).await?;
     let now = inner.clock.now();
@@ -105,8 +124,10 @@ async fn one_table(inner: &Arc<Inner>, name: &TableName, rules: &str, is_vacuum_
     {
         tracing::warn!(table = %table.name, ?error, "days that are no longer kept cannot be removed");
     }
-    if !rules.merge.off {
-        merge_closed(inner, &table, &rules, now).await?;
+    if !rules.merge.off
+        && let Err(error) = merge_closed(inner, &table, &rules, now, failed).await
+    {
+        tracing::warn!(table = %table.name, ?error, "cannot find out what is to be merged");
     }
     if table.delta.state().commits_since_checkpoint() >= inner.settings.checkpoint_every {
         leased::alone(inner, &table, "log", checkpoint(inner, &table)).await?;
@@ -156,12 +177,19 @@ async fn retire(inner: &Inner, table: &IngestTable, now: DateTime<Utc>, days: u3
 
 /// Merges what has come in many pieces, each partition by one of several nodes: a day that is closed as a whole, and again
 /// some time after rows came late; rows without a day, and tables without days, which go on for ever, as far as it is worth it.
-async fn merge_closed(inner: &Inner, table: &IngestTable, rules: &TableRules, now: DateTime<Utc>) -> Result<()> {
+/// One that cannot be merged is left alone for a while.
+async fn merge_closed(
+    inner: &Inner,
+    table: &IngestTable,
+    rules: &TableRules,
+    now: DateTime<Utc>,
+    failed: &mut FailedMerges,
+) -> Result<()> {
     let most = rules.merge.files.unwrap_or(inner.settings.merge_files).max(2) as u64;
     let after = rules.merge.after_seconds.map_or(inner.settings.merge_after, Duration::from_secs);
     let target_bytes = rules.merge.target_bytes.unwrap_or(inner.settings.merge_bytes);
     let passed = |at: DateTime<Utc>| now.signed_duration_since(at).to_std().is_ok_and(|ago| ago >= after);
-    let is_due =
+    let is_worth_it =
         |value: &Option<String>, size: &PartitionSize| match day(value.as_deref()).and_then(|day| day.succ_opt()) {
             Some(next) if !passed(next.and_time(chrono::NaiveTime::MIN).and_utc()) => false,
             Some(_) => {
@@ -170,14 +198,20 @@ async fn merge_closed(inner: &Inner, table: &IngestTable, rules: &TableRules, no
             }
             None => size.loose_runs >= most,
         };
+    let is_due = |value: &Option<String>, size: &PartitionSize| {
+        is_worth_it(value, size) && !failed.contains_key(&(table.name.clone(), value.clone()))
+    };
     if !table.delta.state().partitions().iter().any(|(value, size)| is_due(value, size)) {
         return Ok(());
     }
     // Another node may have been at it meanwhile.
-    for (value, size) in table.delta.refresh().await?.partitions() {
-        if is_due(&value, &size) {
-            let is_day = day(value.as_deref()).is_some();
-            merge::by_the_clock(inner, table, value.as_deref(), target_bytes, is_day).await?;
+    let partitions = table.delta.refresh().await?.partitions().into_iter();
+    let due: Vec<_> = partitions.filter(|(value, size)| is_due(value, size)).map(|(value, _)| value).collect();
+    for value in due {
+        let is_day = day(value.as_deref()).is_some();
+        if let Err(error) = merge::by_the_clock(inner, table, value.as_deref(), target_bytes, is_day).await {
+            tracing::warn!(table = %table.name, day = value.as_deref(), ?error, "a merge failed, and waits an hour");
+            failed.insert((table.name.clone(), value), inner.clock.instant());
         }
     }
     Ok(())

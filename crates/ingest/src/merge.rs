@@ -15,6 +15,9 @@ use crate::{
     table::IngestTable,
 };
 
+/// How the partition of rows without a day is listed: as its folder is named.
+const NO_DAY: &str = "__HIVE_DEFAULT_PARTITION__";
+
 /// Merges one day, or all that are not merged; those that another node is at are left to it.
 pub(crate) async fn merge(
     inner: &Arc<Inner>,
@@ -46,6 +49,7 @@ pub(crate) async fn merge(
             Turn::Done(outcome) => add(&mut receipt, value, outcome),
             Turn::Elsewhere(held) => match value {
                 Some(value) if day.is_none() => receipt.lost.push(value),
+                None if state.partition_column().is_some() => receipt.lost.push(NO_DAY.to_owned()),
                 value => return Err(elsewhere(inner, table, value.as_deref(), &held)),
             },
         }

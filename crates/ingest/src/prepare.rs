@@ -8,7 +8,7 @@ use arrow::{
     datatypes::FieldRef,
 };
 use bytes::Bytes;
-use lakebed_types::{Error, Result};
+use lakebed_types::{Error, ErrorKind, Result};
 
 use crate::{
     body::RowsFormat,
@@ -92,18 +92,59 @@ fn raw_of_text(source: &Source, bad: &mut [BadRow]) {
     }
 }
 
-/// The columns of a batch in the order of a schema; NULL for those that it does not have.
+/// The columns of a batch in the order of a schema; NULL for those that it does not have. Names may differ in case: another
+/// request may have added the column first.
 ///
 /// # Errors
-/// `internal` where a column has another type.
+/// `schema_conflict` where the schema has no place for a column, or one of another type.
 pub(crate) fn conform(batch: &RecordBatch, schema: &arrow::datatypes::SchemaRef) -> Result<RecordBatch> {
     if batch.schema_ref() == schema {
         return Ok(batch.clone());
     }
-    let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
-        Some(column) => Arc::clone(column),
+    let mut taken = 0;
+    let mut column = |field: &FieldRef| match place_of(batch, field.name()) {
+        Some(place) => {
+            taken += 1;
+            Arc::clone(batch.column(place))
+        }
         None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
     };
-    RecordBatch::try_new(schema.clone(), schema.fields().iter().map(column).collect())
-        .map_err(|error| Error::internal("rows do not fit the table's columns").with_source(error))
+    let columns = schema.fields().iter().map(&mut column).collect();
+    let conflict = || {
+        Error::new(ErrorKind::SchemaConflict, "the table's columns have changed meanwhile")
+            .with_hint("Send the rows again.")
+    };
+    if taken < batch.num_columns() {
+        return Err(conflict());
+    }
+    RecordBatch::try_new(schema.clone(), columns).map_err(|error| conflict().with_source(error))
+}
+
+fn place_of(batch: &RecordBatch, name: &str) -> Option<usize> {
+    let fields = batch.schema_ref().fields();
+    let alike = |field: &FieldRef| field.name().to_lowercase() == name.to_lowercase();
+    fields.find(name).map(|(place, _)| place).or_else(|| fields.iter().position(alike))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::{
+        array::{ArrayRef, Int64Array},
+        datatypes::{DataType, Field, Schema},
+    };
+
+    use super::*;
+
+    #[test]
+    fn columns_find_their_places_whatever_the_case_of_their_names() {
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_from_iter([("a", Arc::clone(&values)), ("foo", Arc::clone(&values))]).unwrap();
+        let schema = |names: &[&str]| {
+            Arc::new(Schema::new(names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect::<Vec<_>>()))
+        };
+        let found = conform(&batch, &schema(&["Foo", "b", "a"])).unwrap();
+        assert_eq!((found.column(0), found.column(1).null_count(), found.column(2)), (&values, 2, &values));
+        let error = conform(&batch, &schema(&["a", "b"])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SchemaConflict, "nothing is left out in silence");
+    }
 }

@@ -90,8 +90,12 @@ async fn recover(inner: &Arc<Inner>, folder: LogFolder, files: Vec<CheckedFile>)
     for (table, rows) in &replay.dropped {
         tracing::warn!(%table, rows, "the log has rows of a table that is no longer there; they are given up");
     }
+    let shut = inner.shut.lock().clone();
     for file in &mut tracked {
-        file.settle(|table| inner.tables.get(table).map_or(u64::MAX, |table| table.flushed_lsn()));
+        file.settle(|table| match shut.contains_key(table) {
+            true => 0,
+            false => inner.tables.get(table).map_or(u64::MAX, |table| table.flushed_lsn()),
+        });
     }
     start_log(inner, folder, tracked, next_lsn)?;
     // What a flush has committed since then, the log was not there to be told.
@@ -119,6 +123,27 @@ fn start_log(inner: &Arc<Inner>, folder: LogFolder, files: Vec<TrackedFile>, nex
         clock: inner.clock.clone(),
     })?;
     inner.log.set(log).map_err(|_| Error::internal("the log was opened twice"))
+}
+
+/// Whether it may be over by the next attempt, without anybody doing anything about this one table.
+fn passes(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::StoreUnreachable
+            | ErrorKind::StoreFailed
+            | ErrorKind::StoreTokenExpired
+            | ErrorKind::Unavailable
+            | ErrorKind::DeadlineExceeded
+    )
+}
+
+/// What has become of the table that rows were for.
+enum Found {
+    Open(Arc<IngestTable>),
+    /// The catalog no longer has it, or another one by its name.
+    Dropped,
+    /// It cannot be opened, and its rows stay in the log.
+    Shut,
 }
 
 struct Replay<'a> {
@@ -162,11 +187,13 @@ impl Replay<'_> {
             Record::Rows(rows) => {
                 for part in rows.parts {
                     let rows = part.batch.num_rows() as u64;
-                    let Some(table) = self.table(&part.table, &part.table_id).await? else {
+                    let found = self.table(&part.table, &part.table_id).await?;
+                    if matches!(found, Found::Dropped) {
                         *self.dropped.entry(part.table).or_default() += rows;
                         continue;
-                    };
+                    }
                     tracked.needs(&part.table, lsn);
+                    let Found::Open(table) = found else { continue };
                     if lsn > table.flushed_lsn() {
                         self.rows += rows;
                         let bytes = bytes_of(&part.batch);
@@ -182,23 +209,48 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The table that rows were for; None where it has been dropped since. Waits for a store that does not answer.
-    async fn table(&self, name: &TableName, id: &str) -> Result<Option<Arc<IngestTable>>> {
+    /// The table that rows were for. Waits for a store that does not answer.
+    async fn table(&self, name: &TableName, id: &str) -> Result<Found> {
+        let of = |table: Arc<IngestTable>| if table.id == id { Found::Open(table) } else { Found::Dropped };
+        if self.inner.shut.lock().contains_key(name) {
+            return Ok(Found::Shut);
+        }
         if let Some(table) = self.inner.tables.get(name) {
-            return Ok((table.id == id).then_some(table));
+            return Ok(of(table));
         }
         loop {
             let error = match self.inner.open_table(name).await {
-                Ok(table) => return Ok((table.id == id).then_some(table)),
+                Ok(table) => return Ok(of(table)),
                 Err(error) => error,
             };
-            match error.kind() {
-                ErrorKind::TableNotFound | ErrorKind::DatabaseNotFound => return Ok(None),
-                _ if self.inner.is_closing() => return Err(error),
-                _ => tracing::warn!(table = %name, ?error, "a table of the log cannot be opened yet"),
+            if passes(error.kind()) {
+                tracing::warn!(table = %name, ?error, "a table of the log cannot be opened yet");
+            } else {
+                // That there is nothing at its place does not mean that it was dropped: a disk may not be mounted.
+                match self.inner.is_declared(name).await {
+                    Ok(true) => return Ok(self.shut(name, &error)),
+                    Ok(false) => return Ok(Found::Dropped),
+                    Err(error) => tracing::warn!(table = %name, ?error, "the catalog does not say whether it is there"),
+                }
+            }
+            if self.inner.is_closing() {
+                return Err(error);
             }
             tokio::time::sleep(RETRY).await;
         }
+    }
+
+    /// Leaves a table's rows in the log, so that the other tables can go on.
+    fn shut(&self, name: &TableName, error: &Error) -> Found {
+        tracing::error!(
+            table = %name,
+            ?error,
+            hint = error.hint(),
+            "a table cannot be opened: its rows stay in the log, and it takes no others; repair it and restart the \
+             server, or drop it if its rows may be lost"
+        );
+        self.inner.shut.lock().insert(name.clone(), error.message().to_owned());
+        Found::Shut
     }
 
     /// A log may have more rows than fit in memory: what is there is flushed while reading goes on, and reading waits for
@@ -230,7 +282,7 @@ impl Replay<'_> {
     /// Commits the files that a flush had written when it was cut off, unless they are in already.
     async fn finish_flushes(&mut self) -> Result<()> {
         for (name, intent) in std::mem::take(&mut self.intents) {
-            let Some(table) = self.table(&name, &intent.table_id).await? else { continue };
+            let Found::Open(table) = self.table(&name, &intent.table_id).await? else { continue };
             // Its fate is not known until the commit is: nothing else of these rows is committed before.
             let mut pending = table.flushing.lock().await;
             // They hold the rows after `after`: where the table is further, it has some of them by another way.
@@ -256,7 +308,14 @@ impl Replay<'_> {
                     Ok(_) => break,
                     Err(error) if error.kind() == ErrorKind::ObjectNotFound => return Ok(false),
                     Err(error) if self.inner.is_closing() => return Err(error),
-                    Err(error) => tracing::warn!(%location, ?error, "the store does not answer"),
+                    Err(error) if passes(error.kind()) => {
+                        tracing::warn!(%location, ?error, "the store does not answer");
+                    }
+                    // The rows are in memory, too: a flush writes them anew.
+                    Err(error) => {
+                        tracing::warn!(%location, ?error, "a file of a flush that was cut off is given up");
+                        return Ok(false);
+                    }
                 }
                 tokio::time::sleep(RETRY).await;
             }

@@ -41,7 +41,7 @@ const LAST_WORK: Duration = Duration::from_secs(5);
 /// Ingestion. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct IngestService {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl IngestService {
@@ -98,6 +98,7 @@ impl IngestService {
             clock,
             log: OnceLock::new(),
             tables: Tables::default(),
+            shut: Mutex::default(),
             in_flight: AtomicU64::new(0),
             probed: Mutex::default(),
             decoding: Arc::new(Semaphore::new(cores)),
@@ -148,7 +149,8 @@ impl IngestService {
     /// # Errors
     /// `permission_denied`, `table_not_found`, `unsupported` for tables that take no rows; `invalid_request` for a body
     /// that is not of its format; `request_too_large`; `ingest_busy` with a time to wait; `unavailable` at the beginning,
-    /// at the end, and after a failure of the disk, `disk_failed` at it.
+    /// at the end, for a table that could not be opened when the log was read, and after a failure of the disk,
+    /// `disk_failed` at it.
     pub async fn append(
         &self,
         who: &Principal,

@@ -128,12 +128,19 @@ impl Tables {
         self.open.lock().insert(table.name.clone(), table)
     }
 
-    /// Removes this one, and not another of its name.
-    pub(crate) fn remove(&self, table: &Arc<IngestTable>) {
+    /// Whether this one is open, and not another of its name.
+    pub(crate) fn has(&self, table: &Arc<IngestTable>) -> bool {
+        self.open.lock().get(&table.name).is_some_and(|there| Arc::ptr_eq(there, table))
+    }
+
+    /// Removes this one, and not another of its name. Whether it was there.
+    pub(crate) fn remove(&self, table: &Arc<IngestTable>) -> bool {
         let mut open = self.open.lock();
-        if open.get(&table.name).is_some_and(|there| Arc::ptr_eq(there, table)) {
+        let is_there = open.get(&table.name).is_some_and(|there| Arc::ptr_eq(there, table));
+        if is_there {
             open.remove(&table.name);
         }
+        is_there
     }
 
     /// All, by name.

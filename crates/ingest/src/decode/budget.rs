@@ -25,6 +25,14 @@ impl Budget {
         Self { all: bytes, left: bytes }
     }
 
+    /// Whether bytes that are needed for a while could be taken.
+    ///
+    /// # Errors
+    /// `request_too_large` where there are not so many.
+    pub(crate) fn lend(&self, bytes: u64) -> Result<()> {
+        self.clone().take(bytes)
+    }
+
     /// Takes bytes, before there is memory for them.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use arrow::{
-    array::RecordBatch,
+    array::{Array, RecordBatch},
     csv::{ReaderBuilder, reader::Format},
     datatypes::{Schema, SchemaRef},
     error::ArrowError,
@@ -19,6 +19,8 @@ use super::{
 
 /// Rows that types are told from.
 const INFER_ROWS: usize = 1000;
+/// Fields that are decoded together: the reader makes room for all of them first.
+const CHUNK_FIELDS: usize = 4_000_000;
 
 /// Decodes rows after the header.
 pub(super) fn decode(bytes: &Bytes, wanted: &Wanted) -> Result<Decoded> {
@@ -36,9 +38,10 @@ pub(super) fn decode(bytes: &Bytes, wanted: &Wanted) -> Result<Decoded> {
     let (mut chunks, mut budget) = (Vec::new(), Budget::for_body(bytes.len()));
     let (mut at, mut first) = (start, 1_u64);
     while at < bytes.len() {
-        let (chunk, read) = match decode_at_once(&bytes[at..], &schema, first) {
+        let rows = rows_at_once(bytes.len() - at, names.len());
+        let (chunk, read) = match decode_at_once(&bytes[at..], &schema, rows, first) {
             Ok(decoded) => decoded,
-            Err(_) => decode_each(bytes, at, &schema, first)?,
+            Err(_) => decode_each(bytes, at, &schema, rows, first)?,
         };
         at += read;
         budget.take(4 * (names.len() * chunk.batch.num_rows()) as u64 + read as u64)?;
@@ -51,8 +54,14 @@ pub(super) fn decode(bytes: &Bytes, wanted: &Wanted) -> Result<Decoded> {
     Ok(Decoded { chunks, source: Source::Csv(bytes.clone(), start) })
 }
 
-fn decode_at_once(bytes: &[u8], schema: &SchemaRef, first: u64) -> Result<(Chunk, usize), ArrowError> {
-    let (batch, read) = batch_of(bytes, schema, CHUNK_ROWS)?;
+/// Good rows that are decoded together, of so many bytes: each has a comma or a line end for each of its fields.
+fn rows_at_once(bytes: usize, columns: usize) -> usize {
+    let columns = columns.max(1);
+    CHUNK_ROWS.min(CHUNK_FIELDS / columns).min(bytes / columns + 1).max(1)
+}
+
+fn decode_at_once(bytes: &[u8], schema: &SchemaRef, rows: usize, first: u64) -> Result<(Chunk, usize), ArrowError> {
+    let (batch, read) = batch_of(bytes, schema, rows)?;
     Ok((Chunk { batch, numbers: None, first, unknown: None, bad: Vec::new() }, read))
 }
 
@@ -68,15 +77,23 @@ fn batch_of(bytes: &[u8], schema: &SchemaRef, rows: usize) -> Result<(RecordBatc
             return Err(ArrowError::CsvError("the last row has a quote that is not closed".to_owned()));
         }
     }
-    let batch = decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(schema.clone()));
-    Ok((batch, read))
+    // The reader looks at all fields in a row, where the halves of a letter may meet.
+    std::str::from_utf8(&bytes[..read]).map_err(|error| ArrowError::CsvError(error.to_string()))?;
+    let Some(batch) = decoder.flush()? else { return Ok((RecordBatch::new_empty(schema.clone()), read)) };
+    // Each column has room for a kilobyte of text, whatever is in it.
+    let (schema, mut columns, _) = batch.into_parts();
+    columns.iter_mut().for_each(|column| column.shrink_to_fit());
+    Ok((RecordBatch::try_new(schema, columns)?, read))
 }
 
-/// Looks at each row: keeps those with the right number of fields, in UTF-8.
-fn decode_each(bytes: &Bytes, start: usize, schema: &SchemaRef, first: u64) -> Result<(Chunk, usize)> {
+/// Looks at each row: keeps those with the right number of fields, in UTF-8, until there are `rows` of them.
+fn decode_each(bytes: &Bytes, start: usize, schema: &SchemaRef, rows: usize, first: u64) -> Result<(Chunk, usize)> {
     let (mut good, mut numbers, mut bad, mut end) = (Vec::new(), Vec::new(), Vec::new(), bytes.len());
     let mut records = records(bytes, start);
     for row in (first..).take(CHUNK_ROWS) {
+        if numbers.len() == rows {
+            break;
+        }
         let Some(range) = records.next() else { break };
         let raw = &bytes[range];
         if records.at == bytes.len() && is_open(raw) {
@@ -99,8 +116,15 @@ fn decode_each(bytes: &Bytes, start: usize, schema: &SchemaRef, first: u64) -> R
 }
 
 fn wrong(raw: &[u8], columns: usize) -> Option<String> {
-    let Some(fields) = fields(raw) else { return Some("is not UTF-8".to_owned()) };
-    (fields.len() != columns).then(|| format!("has {} fields where the header has {columns}", fields.len()))
+    if std::str::from_utf8(raw).is_err() {
+        return Some("is not UTF-8".to_owned());
+    }
+    let fields = match ends_of(raw, columns, &mut vec![0; raw.len() + SPARE_BYTES]) {
+        Some(ends) if ends.len() == columns => return None,
+        Some(ends) => ends.len().to_string(),
+        None => format!("more than {columns}"),
+    };
+    Some(format!("has {fields} fields where the header has {columns}"))
 }
 
 /// Whether a record ends inside of quotes: a line end after it is one of its letters.
@@ -120,21 +144,18 @@ fn is_open(raw: &[u8]) -> bool {
     }
 }
 
-/// The fields of one record; None where one is not UTF-8.
-fn fields(raw: &[u8]) -> Option<Vec<String>> {
+/// Room for a record's letters, beside as many as it has bytes: the reader stops where there is none left.
+const SPARE_BYTES: usize = 16;
+
+/// Writes the letters of a record's fields to `output`, and tells where each field ends there; None where there are more
+/// than `most` fields. No more than that is read.
+fn ends_of(raw: &[u8], most: usize, output: &mut [u8]) -> Option<Vec<usize>> {
     let mut reader = csv_core::Reader::new();
-    let mut output = vec![0; raw.len() + 16];
-    let mut ends = vec![0; raw.len() + 2];
-    let (_, read, written, count) = reader.read_record(raw, &mut output, &mut ends);
-    let (_, _, more, last) = reader.read_record(&raw[read..], &mut output[written..], &mut ends[count..]);
-    let (written, count) = (written + more, count + last);
-    let mut from = 0;
-    let mut all = Vec::with_capacity(count);
-    for end in &ends[..count] {
-        all.push(std::str::from_utf8(output[..written].get(from..*end)?).ok()?.to_owned());
-        from = *end;
-    }
-    Some(all)
+    let mut ends = vec![0; most + 1];
+    let (_, read, written, count) = reader.read_record(raw, output, &mut ends);
+    let (_, _, _, last) = reader.read_record(&raw[read..], &mut output[written..], &mut ends[count..]);
+    ends.truncate(count + last);
+    (ends.len() <= most).then_some(ends)
 }
 
 /// The header's names, and where the rows begin.
@@ -144,11 +165,17 @@ fn header(bytes: &Bytes) -> Result<(Vec<String>, usize)> {
         return Err(Error::invalid_request("the body has no header line")
             .with_hint("CSV begins with a line that names the columns."));
     };
-    let names = fields(&bytes[range]).ok_or_else(|| Error::invalid_request("the header line is not UTF-8"))?;
-    let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
-    if names.len() > MAX_NAMES {
-        return Err(Error::invalid_request(format!("the header names more than {MAX_NAMES} columns")));
+    let raw = &bytes[range];
+    if std::str::from_utf8(raw).is_err() {
+        return Err(Error::invalid_request("the header line is not UTF-8"));
     }
+    let mut letters = vec![0; raw.len() + SPARE_BYTES];
+    let Some(ends) = ends_of(raw, MAX_NAMES, &mut letters) else {
+        return Err(Error::invalid_request(format!("the header names more than {MAX_NAMES} columns")));
+    };
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let names = starts.zip(&ends).map(|(start, end)| String::from_utf8_lossy(&letters[start..*end]));
+    let names: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
     match super::twice(&names) {
         Some(name) => Err(Error::invalid_request(format!("the header names `{}` twice", shown(name)))),
         None => Ok((names, all.at)),
@@ -157,13 +184,18 @@ fn header(bytes: &Bytes) -> Result<(Vec<String>, usize)> {
 
 /// The columns of the header, with the types of the first rows.
 pub(super) fn infer(bytes: &Bytes) -> Result<Schema> {
-    let (names, _) = header(bytes)?;
-    let format = Format::default().with_header(true);
-    let (types, _) = format.infer_schema(&bytes[json::start_of(bytes)..], Some(INFER_ROWS)).map_err(|error| {
+    let (names, start) = header(bytes)?;
+    let ragged = || {
         Error::invalid_request("the first rows are not CSV with as many fields as the header has")
             .with_hint("Declare the table's columns first.")
-            .with_source(error)
-    })?;
+    };
+    // The reader would take all fields of a row, however many there are, before it counts them.
+    if records(bytes, start).take(INFER_ROWS).any(|range| wrong(&bytes[range], names.len()).is_some()) {
+        return Err(ragged());
+    }
+    let format = Format::default().with_header(true);
+    let types = format.infer_schema(&bytes[json::start_of(bytes)..], Some(INFER_ROWS));
+    let (types, _) = types.map_err(|error| ragged().with_source(error))?;
     let fields = names.iter().zip(types.fields()).map(|(name, field)| field.as_ref().clone().with_name(name));
     Ok(Schema::new(fields.collect::<Vec<_>>()))
 }

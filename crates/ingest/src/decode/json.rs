@@ -5,12 +5,13 @@ use std::ops::Range;
 use arrow::{array::RecordBatch, datatypes::Schema, error::ArrowError, json::ReaderBuilder};
 use bytes::Bytes;
 use lakebed_types::{Error, Result};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::{BadRow, Budget, CHUNK_ROWS, Chunk, Decoded, JsonTypes, Source, Wanted, json_row, too_many_rows};
 
 /// Bytes after which a chunk ends with its line.
-const CHUNK_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 /// Rows that types are told from.
 pub(super) const INFER_ROWS: usize = 1000;
 
@@ -23,8 +24,11 @@ pub(super) fn decode_lines(bytes: &Bytes, wanted: &Wanted) -> Result<Decoded> {
         let rows = count_lines(&bytes[start..end]);
         let some = &bytes[start..end];
         budget.take(wanted.bare_bytes(rows) + some.len() as u64)?;
+        budget.lend(json_row::value_bytes(some))?;
         // Where each line is a row, the number of a row is that of its line.
-        let at_once = (!has_blank_line(some)).then(|| decode_at_once(some, rows, first, wanted)).flatten();
+        let mut each = some.strip_suffix(b"\n").unwrap_or(some).split(|byte| *byte == b'\n');
+        let is_plain = !has_blank_line(some) && each.all(is_json);
+        let at_once = is_plain.then(|| decode_at_once(some, rows, first, wanted)).flatten();
         let chunk = match at_once {
             Some(chunk) => chunk,
             None => {
@@ -42,7 +46,13 @@ pub(super) fn decode_lines(bytes: &Bytes, wanted: &Wanted) -> Result<Decoded> {
     Ok(Decoded { chunks, source: Source::Lines(bytes.slice(start_of(bytes)..)) })
 }
 
-/// The chunk, where all its rows are good and there is one a line, and all their fields are columns to the letter.
+/// Whether a row is JSON, of any kind.
+pub(super) fn is_json(row: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(row).is_ok()
+}
+
+/// The chunk, where all its rows are good and all their fields are columns to the letter. Rows have to be JSON: much else
+/// is taken for it.
 pub(super) fn decode_at_once(bytes: &[u8], rows: usize, first: u64, wanted: &Wanted) -> Option<Chunk> {
     let batch = batch_of(bytes, rows, wanted, true).ok()?;
     (batch.num_rows() == rows).then_some(Chunk { batch, numbers: None, first, unknown: None, bad: Vec::new() })
@@ -135,6 +145,7 @@ pub(super) fn infer(bytes: &Bytes) -> Result<Schema> {
 pub(super) fn types_of<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Schema> {
     let mut types = JsonTypes::default();
     for (number, row) in (1..).zip(rows.take(INFER_ROWS)) {
+        Budget::for_body(row.len()).lend(json_row::value_bytes(row))?;
         let row: Map<String, Value> = serde_json::from_slice(row).map_err(|error| {
             Error::invalid_request(format!("row {number} is not a JSON object"))
                 .with_hint("Declare the table's columns first, or send rows that are JSON objects.")

@@ -6,7 +6,7 @@ use arrow::datatypes::Schema;
 use bytes::{Bytes, BytesMut};
 use lakebed_types::{Error, Result};
 
-use super::{Budget, CHUNK_ROWS, Decoded, Source, Wanted, json, too_many_rows};
+use super::{Budget, CHUNK_ROWS, Decoded, Source, Wanted, json, json_row, too_many_rows};
 
 /// Decodes an array.
 pub(super) fn decode(bytes: &Bytes, wanted: &Wanted) -> Result<Decoded> {
@@ -18,14 +18,20 @@ pub(super) fn decode(bytes: &Bytes, wanted: &Wanted) -> Result<Decoded> {
         ranges.push(element?);
     }
     let (mut chunks, mut budget) = (Vec::new(), Budget::for_body(bytes.len()));
-    for (first, some) in (1_u64..).step_by(CHUNK_ROWS).zip(ranges.chunks(CHUNK_ROWS)) {
-        let joined = joined(bytes, some);
-        budget.take(wanted.bare_bytes(some.len()) + joined.len() as u64)?;
-        let chunk = match json::decode_at_once(&joined, some.len(), first, wanted) {
+    let (mut rest, mut first) = (ranges.as_slice(), 1_u64);
+    while !rest.is_empty() {
+        let (some, after) = rest.split_at(rows_of_chunk(rest));
+        let rows = || some.iter().map(move |range| &bytes[range.clone()]);
+        budget.take(wanted.bare_bytes(some.len()) + joined_bytes(some) as u64)?;
+        budget.lend(rows().map(json_row::value_bytes).sum())?;
+        let is_json = rows().all(json::is_json);
+        let at_once = is_json.then(|| json::decode_at_once(&joined(bytes, some), some.len(), first, wanted)).flatten();
+        chunks.push(match at_once {
             Some(chunk) => chunk,
             None => json::decode_each(bytes, some, first, wanted)?,
-        };
-        chunks.push(chunk);
+        });
+        first += some.len() as u64;
+        rest = after;
     }
     Ok(Decoded { chunks, source: Source::Ranges(bytes.clone(), ranges) })
 }
@@ -36,11 +42,25 @@ pub(super) fn infer(bytes: &Bytes) -> Result<Schema> {
     json::types_of(first.into_iter().map(|range| &bytes[range]))
 }
 
+/// Rows that are decoded together: one at least, and no more after those that have the bytes of a chunk.
+fn rows_of_chunk(ranges: &[Range<usize>]) -> usize {
+    let mut bytes = 0;
+    let fits = |range: &&Range<usize>| {
+        let fits = bytes < json::CHUNK_BYTES;
+        bytes += range.len();
+        fits
+    };
+    ranges.iter().take(CHUNK_ROWS).take_while(fits).count()
+}
+
+fn joined_bytes(ranges: &[Range<usize>]) -> usize {
+    ranges.iter().map(|range| range.len() + 1).sum()
+}
+
 fn joined(bytes: &Bytes, ranges: &[Range<usize>]) -> Bytes {
-    let mut all = BytesMut::with_capacity(ranges.iter().map(|range| range.len() + 1).sum());
+    let mut all = BytesMut::with_capacity(joined_bytes(ranges));
     for range in ranges {
-        // A row may be written on several lines.
-        all.extend(bytes[range.clone()].iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+        all.extend_from_slice(&bytes[range.clone()]);
         all.extend_from_slice(b"\n");
     }
     all.freeze()

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::{UnknownFields, Wanted, json_text};
 
+/// Bytes that a value takes while a row is looked at, about.
+const VALUE_BYTES: u64 = 64;
 /// Bytes of a value that a reason shows.
 const SHOWN: usize = 64;
 
@@ -52,6 +54,13 @@ pub(super) fn look(line: &[u8], wanted: &Wanted) -> Result<Looked, Wrong> {
         (false, Ok(line)) => Ok(rewritten(line, wanted)),
         _ => Ok(Looked::default()),
     }
+}
+
+/// Bytes that the values of JSON text take while they are looked at, about and without their letters. Signs inside of
+/// strings count too.
+pub(super) fn value_bytes(text: &[u8]) -> u64 {
+    let signs = text.iter().filter(|byte| matches!(**byte, b',' | b':' | b'[' | b'{')).count();
+    VALUE_BYTES.saturating_mul(signs as u64)
 }
 
 /// What is said of a field whose column has a value by another one.

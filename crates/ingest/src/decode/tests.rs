@@ -220,6 +220,61 @@ fn columns_are_those_of_the_header() {
     }
 }
 
+/// A header with names of its own for so many columns.
+fn header(columns: usize) -> String {
+    (0..columns).map(|column| format!("c{column}")).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn fields_without_end_are_not_read_to_their_end() {
+    assert_eq!(infer(RowsFormat::Csv, &header(MAX_NAMES).into()).unwrap().fields().len(), MAX_NAMES);
+    for header in [header(MAX_NAMES + 1), ",".repeat(1_000_000)] {
+        let error = infer(RowsFormat::Csv, &header.into()).unwrap_err();
+        assert!(error.message().contains("names more than 10000 columns"), "{error:?}");
+    }
+    let wanted = wanted(&Schema::new(vec![Field::new("x", DataType::Utf8, true)]), 100);
+    let text = format!("x\n{}\n1\n", ",".repeat(1_000_000));
+    let decoded = decode(RowsFormat::Csv, &text.into(), &wanted).unwrap();
+    let chunk = &decoded.chunks[0];
+    assert_eq!((chunk.batch.num_rows(), chunk.bad[0].row), (1, 1));
+    assert_eq!(chunk.bad[0].reason, "has more than 1 fields where the header has 1");
+}
+
+#[test]
+fn wide_rows_are_decoded_a_few_at_once() {
+    let fields: Vec<_> = (0..4000).map(|column| Field::new(format!("c{column}"), DataType::Utf8, true)).collect();
+    let row = |row: usize| format!("{row}{}\n", ",".repeat(if row == 1050 { 1 } else { 3999 }));
+    let text = format!("{}\n{}", header(4000), (1..=1100).map(row).collect::<String>());
+    let decoded = decode(RowsFormat::Csv, &text.into(), &wanted(&Schema::new(fields), 10_000)).unwrap();
+    let chunks = decoded.chunks.iter().map(|chunk| (chunk.first, chunk.batch.num_rows(), chunk.bad.len()));
+    assert_eq!(chunks.collect::<Vec<_>>(), [(1, 1000, 0), (1001, 99, 1)]);
+    let last = &decoded.chunks[1];
+    assert_eq!((last.bad[0].row, last.number(0), last.number(98)), (1050, 1001, 1100));
+}
+
+#[test]
+fn halves_of_a_letter_in_two_fields_are_none() {
+    let fields = ["a", "b"].map(|name| Field::new(name, DataType::Utf8, true));
+    let bytes = Bytes::from_static(b"a,b\n\xc3,\xa9\n1,2\n");
+    let decoded = decode(RowsFormat::Csv, &bytes, &wanted(&Schema::new(fields.to_vec()), 100)).unwrap();
+    let chunk = &decoded.chunks[0];
+    assert_eq!((chunk.batch.num_rows(), chunk.bad[0].row), (1, 1));
+    assert_eq!(chunk.bad[0].reason, "is not UTF-8");
+}
+
+#[test]
+fn values_without_end_in_one_object_count() {
+    let wanted = wanted(&Schema::new(vec![Field::new("x", DataType::Utf8, true)]), 100);
+    let row = |values: usize| -> Bytes { format!("{{\"x\":[{}0]}}", "0,".repeat(values)).into() };
+    let (long, short) = (row(17_000_000), row(100_000));
+    for format in [RowsFormat::NdJson, RowsFormat::Json] {
+        let error = decode(format, &long, &wanted).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RequestTooLarge, "{format:?}");
+        assert_eq!(infer(format, &long).unwrap_err().kind(), ErrorKind::RequestTooLarge, "{format:?}");
+        assert_eq!(decode(format, &short, &wanted).unwrap().chunks[0].batch.num_rows(), 1, "{format:?}");
+    }
+}
+
 #[test]
 fn types_are_told_from_the_first_rows() {
     let lines = "{\"a\":1,\"x\":{}}\n\n{\"a\":\"t\",\"b\":[1.5],\"A\":true}";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, TimestampMicrosecondArray},
     compute::{CastOptions, can_cast_types, cast_with_options, kernels::cmp::distinct},
-    datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit},
+    datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType},
     util::display::{ArrayFormatter, FormatOptions},
 };
 use lakebed_types::{Error, Result, sql_type_name};
@@ -32,9 +32,8 @@ pub(super) fn cast(values: &ArrayRef, column: &ColumnPlan, faulty: &mut Faulty) 
     };
     let brought = match (values.data_type(), target) {
         (from, to) if from == to => values.clone(),
-        (DataType::Timestamp(_, None), DataType::Timestamp(..)) => {
-            let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(column.zone_name.as_str().into()));
-            plain(&plain(values, &zoned, column)?, target, column)?
+        (DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64, DataType::Timestamp(..)) => {
+            zoned(values, column, faulty)?
         }
         (from, DataType::Timestamp(..)) if from.is_integer() => epochs(values, column)?,
         _ => plain(values, target, column)?,
@@ -45,6 +44,27 @@ pub(super) fn cast(values: &ArrayRef, column: &ColumnPlan, faulty: &mut Faulty) 
         Some(texts) => text::strings(texts, column),
         None => brought,
     })
+}
+
+/// Days, and times without a zone, as times of the column's zone. Those that it has twice or not at all are named.
+fn zoned(values: &ArrayRef, column: &ColumnPlan, faulty: &mut Faulty) -> Result<ArrayRef> {
+    let local = |unit| DataType::Timestamp(unit, None);
+    let values = match values.data_type() {
+        // From there to microseconds at once, a number that is too large would become another one.
+        DataType::Date64 => plain(values, &local(TimeUnit::Millisecond), column)?,
+        _ => values.clone(),
+    };
+    let sent = plain(&values, &local(TimeUnit::Microsecond), column)?;
+    let in_zone = DataType::Timestamp(TimeUnit::Microsecond, Some(column.zone_name.as_str().into()));
+    let times = plain(&sent, &in_zone, column)?;
+    let clock = sent.as_primitive::<TimestampMicrosecondType>();
+    for row in (0..clock.len()).filter(|row| clock.is_valid(*row) && times.is_null(*row)) {
+        let reason = clock.value_as_datetime(row).and_then(|time| text::not_once(&time.to_string(), &time, column));
+        if let Some(reason) = reason {
+            faulty.add(row, column.field.name(), || reason);
+        }
+    }
+    plain(&times, column.field.data_type(), column)
 }
 
 /// Whether values are brought to the type by their digits, as they would be if they were sent as text.
@@ -110,10 +130,8 @@ fn name_lost(
         let back = plain(brought, values.data_type(), column)?;
         let other =
             distinct(values, &back).map_err(|error| Error::internal("values cannot be compared").with_source(error))?;
-        let numbers = values.as_primitive_opt::<Float64Type>().map(|numbers| numbers.values());
         // A zero comes back without its sign, and is the same number.
-        let is_zero = |row: usize| numbers.is_some_and(|numbers| numbers[row] == 0.0);
-        rows.extend((0..values.len()).filter(|row| other.value(*row) && !is_zero(*row)));
+        rows.extend((0..values.len()).filter(|row| other.value(*row) && !is_zero(values, *row)));
     }
     if rows.is_empty() {
         return Ok(());
@@ -125,6 +143,16 @@ fn name_lost(
         faulty.add(row, column.field.name(), reason);
     }
     Ok(())
+}
+
+fn is_zero(values: &ArrayRef, row: usize) -> bool {
+    let number = match values.data_type() {
+        DataType::Float16 => values.as_primitive::<Float16Type>().value(row).to_f64(),
+        DataType::Float32 => values.as_primitive::<Float32Type>().value(row).into(),
+        DataType::Float64 => values.as_primitive::<Float64Type>().value(row),
+        _ => return false,
+    };
+    number == 0.0
 }
 
 /// Rows whose number is beyond what the smaller type has, which makes an infinite one of it.
@@ -147,8 +175,8 @@ fn narrows(from: &DataType, to: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use arrow::{
-        array::{Float32Array, Int64Array},
-        datatypes::{Field, Schema},
+        array::{Date64Array, Float32Array, Int64Array},
+        datatypes::{Field, Int32Type, Schema},
     };
 
     use super::*;
@@ -170,6 +198,23 @@ mod tests {
         assert!(bad[0].1.contains("is not a value of the type REAL"), "{bad:?}");
         let done: &Float32Array = done.as_primitive();
         assert_eq!((done.value(0), done.is_null(2), done.value(3)), (0.1, true, f32::INFINITY));
+    }
+
+    #[test]
+    fn a_zero_of_any_sign_is_a_whole_number() {
+        let values = Float32Array::from(vec![-0.0, 0.0, -1.0, -0.5]);
+        let (done, bad) = brought(Arc::new(values), DataType::Int32, ColumnRules::default());
+        assert_eq!(bad.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [3]);
+        assert_eq!(done.as_primitive::<Int32Type>().values()[..3], [0, 0, -1]);
+    }
+
+    #[test]
+    fn days_beyond_all_times_are_named() {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let values = Date64Array::from(vec![i64::MAX, i64::MIN, 86_400_000]);
+        let (done, bad) = brought(Arc::new(values), time, ColumnRules::default());
+        assert_eq!(bad.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(done.as_primitive::<TimestampMicrosecondType>().value(2), 86_400_000_000);
     }
 
     #[test]

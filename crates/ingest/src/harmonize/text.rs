@@ -13,7 +13,7 @@ use arrow::{
         TimestampMicrosecondType,
     },
 };
-use chrono::NaiveDate;
+use chrono::{LocalResult, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use lakebed_types::{Error, ErrorKind, Result, sql_type_name};
 
 use super::{
@@ -77,7 +77,26 @@ fn numbers<T: ArrowPrimitiveType>(
 }
 
 fn named(row: usize, text: &str, column: &ColumnPlan, faulty: &mut Faulty) {
-    faulty.add(row, column.field.name(), || not_a(&shown(text), column.field.data_type()));
+    faulty.add(row, column.field.name(), || {
+        of_clock(text, column).unwrap_or_else(|| not_a(&shown(text), column.field.data_type()))
+    });
+}
+
+/// What is said of a text that is a time, but for the column's zone.
+fn of_clock(text: &str, column: &ColumnPlan) -> Option<String> {
+    let DataType::Timestamp(..) = column.field.data_type() else { return None };
+    let time = string_to_datetime(&Utc, text.trim_ascii()).ok()?.naive_utc();
+    not_once(&shown(text), &time, column)
+}
+
+/// What is said of a time that clocks in the column's zone show twice, or never.
+pub(super) fn not_once(value: &str, time: &NaiveDateTime, column: &ColumnPlan) -> Option<String> {
+    let what = match column.zone.offset_from_local_datetime(time) {
+        LocalResult::Single(_) => return None,
+        LocalResult::Ambiguous(..) => "stands twice",
+        LocalResult::None => "is left out",
+    };
+    Some(format!("`{value}` {what} in {}: send it with an offset", column.zone_name))
 }
 
 /// What is said of a value that is none of this type.

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use futures::stream;
 use lakebed_access::{Principal, Role};
-use lakebed_types::ErrorKind;
+use lakebed_catalog::TableKind;
+use lakebed_types::{Error, ErrorKind};
 use serde_json::json;
 
-use super::world::{World, body, event_rules, events, ndjson, once, table, texts};
-use crate::{AppendOptions, IngestSettings, OnError, RowsFormat, TableRules, Unknown};
+use super::world::{World, body, event_columns, event_rules, events, ndjson, once, table, texts};
+use crate::{AppendOptions, IngestSettings, OnError, RowsBody, RowsFormat, TableRules, Unknown};
 
 fn plain() -> AppendOptions {
     AppendOptions::default()
@@ -182,11 +185,35 @@ async fn a_table_is_made_of_the_first_rows_where_that_is_wanted() {
     let csv = || body(RowsFormat::Csv, "id,name,at\n1,a,2024-01-01T00:00:00\n");
     assert_eq!(node.append(csv(), plain()).await.unwrap_err().kind(), ErrorKind::TableNotFound);
     let options = AppendOptions { create: true, ..plain() };
-    assert_eq!(node.append(csv(), options).await.unwrap().accepted, 1);
+    let receipt = node.append(csv(), options.clone()).await.unwrap();
+    assert_eq!((receipt.accepted, receipt.created), (1, true));
+    assert!(!node.append(csv(), options).await.unwrap().created);
     let schema = node.catalog.table(&table("events")).await.unwrap().schema;
     let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(columns, ["id", "name", "at"]);
     assert_eq!(schema.field(0).data_type(), &DataType::Int64);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_rows_leave_the_rules_of_a_table_that_was_made_while_they_came_in() {
+    let world = World::new();
+    let node = world.start().await;
+    let service = node.service.clone();
+    let sent = stream::once(async move {
+        let (who, name) = (Principal::local(), table("events"));
+        let rules = TableRules { retention_days: Some(7), ..event_rules() };
+        service.create_table(&who, &name, Some(event_columns()), rules, None, None).await.unwrap();
+        Ok::<_, Error>(Bytes::from("{\"id\":0,\"at\":\"2024-01-01T12:00:00Z\"}\n"))
+    });
+    let options = AppendOptions { create: true, ..plain() };
+    let receipt = node.append(RowsBody { bytes: Box::pin(sent), ..ndjson("") }, options).await.unwrap();
+    assert_eq!((receipt.accepted, receipt.created), (1, false));
+    let TableKind::Delta { rules, .. } = node.catalog.table(&table("events")).await.unwrap().kind else {
+        panic!("no Delta table");
+    };
+    assert!(rules.contains("\"retention_days\":7") && rules.contains("\"sort\":[\"id\"]"), "{rules}");
+    assert_eq!(node.ids().await, once(0..1));
     node.stop().await;
 }
 

@@ -7,7 +7,7 @@ use lakebed_access::Principal;
 use lakebed_tables::Leased;
 use lakebed_types::ErrorKind;
 
-use super::world::{World, event_rules, events, once, table, wait_for};
+use super::world::{World, event_rules, events, ndjson, once, table, wait_for};
 use crate::{Ack, AppendOptions, IngestSettings, TableRules};
 
 fn plain() -> AppendOptions {
@@ -132,6 +132,64 @@ async fn a_day_that_another_node_merges_is_left_to_it() {
     wait_for(async || delta.refresh().await.unwrap().files().count() == 1).await;
     assert_eq!(node.ids().await, once(0..80));
     wait_for(async || node.files_in("_lakebed/").await.is_empty()).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_a_day_that_another_node_merges_are_left_to_it() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    for id in 0..2 {
+        node.append(ndjson(format!("{{\"id\":{id}}}")), plain()).await.unwrap();
+        node.append(events(10 + id..11 + id, 1), plain()).await.unwrap();
+        node.flush().await.unwrap();
+    }
+    let delta = node.catalog.delta(&table("events")).await.unwrap();
+    let lease = delta.lease("merge-all", "ingest/other/1", Duration::from_secs(60)).await.unwrap();
+    assert!(matches!(lease, Leased::Ours(_)));
+    let merged = node.service.merge(&Principal::local(), &table("events"), None).await.unwrap();
+    assert_eq!(
+        (merged.days, merged.lost),
+        (vec!["2024-01-01".to_owned()], vec!["__HIVE_DEFAULT_PARTITION__".to_owned()])
+    );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_cannot_be_merged_does_not_stop_the_rest() {
+    let world = World::new();
+    let settings = IngestSettings { checkpoint_every: 2, ..world.settings() };
+    let node = world.start_with(settings).await.unwrap();
+    node.make_events(event_rules()).await;
+    for number in 0..16 {
+        node.append(events(number * 10..(number + 1) * 10, 1 + u32::try_from(number % 2).unwrap()), plain())
+            .await
+            .unwrap();
+        node.flush().await.unwrap();
+    }
+    let delta = node.catalog.delta(&table("events")).await.unwrap();
+    let name = node.files_in("date=2024-01-01/").await.remove(0);
+    let damaged = delta.location().child("date=2024-01-01/").unwrap().local_path().unwrap().join(name);
+    let good = std::fs::read(&damaged).unwrap();
+    std::fs::write(&damaged, vec![0; good.len()]).unwrap();
+    let files = || delta.state().files().count();
+    world.clock.advance(Duration::from_secs(3 * 24 * 3600));
+    node.service.tick().await;
+    let has_checkpoint = async || node.files_in("_delta_log/").await.iter().any(|name| name.contains(".checkpoint."));
+    wait_for(async || files() == 9 && has_checkpoint().await).await;
+    std::fs::write(&damaged, good).unwrap();
+    world.clock.advance(Duration::from_secs(61));
+    node.service.tick().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(files(), 9, "it is not tried again each minute");
+    world.clock.advance(Duration::from_secs(3600));
+    wait_for(async || {
+        node.service.tick().await;
+        files() == 2
+    })
+    .await;
+    assert_eq!(node.ids().await, once(0..160));
     node.stop().await;
 }
 

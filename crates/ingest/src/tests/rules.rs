@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray},
+    array::{
+        ArrayRef, Date32Array, Date64Array, Float64Array, Int64Array, RecordBatch, StringArray,
+        TimestampMicrosecondArray,
+    },
     datatypes::{DataType, Field, Schema, TimeUnit},
 };
 use lakebed_types::ErrorKind;
@@ -87,6 +90,41 @@ fn lines_that_are_no_rows_are_named() {
 }
 
 #[test]
+fn what_is_no_json_is_no_row_whatever_stands_beside_it() {
+    let plan = plan(&columns(), &TableRules::default());
+    let rows = [
+        "{\"name\":\"a\tb\"}",
+        "{\"id\":1-2}",
+        "{\"name\":2024-01-01}",
+        "{\"id\":1 \"name\":\"x\"}",
+        "{\"id\":1,}",
+        "{,\"id\":1}",
+        "{\"id\":01}",
+    ];
+    // The second neighbour makes all rows be looked at one by one.
+    for (row, neighbour) in rows.iter().flat_map(|row| [(row, "{\"id\":7}"), (row, "{\"ID\":7}")]) {
+        let lines = (RowsFormat::NdJson, format!("{neighbour}\n{row}\n"));
+        for (format, text) in [lines, (RowsFormat::Json, format!("[{neighbour},\n{row}]"))] {
+            let prepared = prepared(format, text, &plan);
+            assert_eq!(column(&prepared, "id"), some(&["7"]), "{row}");
+            let said = errors(&prepared);
+            assert!(said.len() == 1 && said[0].starts_with("2|-|is not JSON: "), "{format:?} {row}: {said:?}");
+        }
+    }
+    let halves = prepared(RowsFormat::NdJson, "{\"id\":\n1}{\"id\":2}\n", &plan);
+    assert_eq!(halves.bad.iter().map(|bad| bad.row).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn rows_of_an_array_may_have_several_lines_and_texts_may_not() {
+    let rows = "[{\"id\":1,\n\"name\":\"a\"},\n{\"id\":2,\r\n\"name\":\"a\nb\"},{\"id\":3,\"name\":\"a\\nb\"}]";
+    let prepared = prepared(RowsFormat::Json, rows, &plan(&columns(), &TableRules::default()));
+    assert_eq!(column(&prepared, "name"), some(&["a", "a\nb"]));
+    let said = errors(&prepared);
+    assert!(said.len() == 1 && said[0].starts_with("2|-|is not JSON: control character"), "{said:?}");
+}
+
+#[test]
 fn csv_rows_with_the_wrong_number_of_fields_are_named() {
     let plan = plan(&columns(), &TableRules::default());
     let csv = "id,name\n1,a\n2\n3,\"x\ny\"\n4,b,c\nfive,z\n6,\n";
@@ -95,7 +133,7 @@ fn csv_rows_with_the_wrong_number_of_fields_are_named() {
         errors(&prepared),
         [
             "2|-|has 1 fields where the header has 2",
-            "4|-|has 3 fields where the header has 2",
+            "4|-|has more than 2 fields where the header has 2",
             "5|id|`five` is not a value of the type BIGINT",
         ]
     );
@@ -306,6 +344,51 @@ fn times_of_zones_and_units_are_one_time() {
     expected.push("2024-07-01T10:00:00.500Z");
     assert_eq!(column(&prepared, "at"), some(&expected));
     assert_eq!(column(&prepared, "date"), some(&["2024-07-01"; 6]));
+}
+
+#[test]
+fn days_begin_in_the_zone_of_the_column() {
+    let plan = plan(&columns(), &rules(json!({"columns": {"at": {"time_zone": "Europe/Berlin"}}})));
+    let batch = |days: ArrayRef| RecordBatch::try_from_iter([("at", days)]).unwrap();
+    // 2024-06-01.
+    let days = batch(Arc::new(Date32Array::from(vec![19_875])));
+    let mut bodies = super::formats::in_every_format(&days);
+    let days = batch(Arc::new(Date64Array::from(vec![1_717_200_000_000])));
+    bodies.push((RowsFormat::Arrow, super::formats::ipc(&days)));
+    for (format, bytes) in bodies {
+        let prepared = prepared(format, bytes, &plan);
+        assert_eq!(errors(&prepared), [""; 0], "{format:?}");
+        assert_eq!(column(&prepared, "at"), some(&["2024-05-31T22:00:00Z"]), "{format:?}");
+    }
+}
+
+#[test]
+fn times_that_clocks_show_twice_or_never_are_named() {
+    let plan = plan(&columns(), &rules(json!({"columns": {"at": {"time_zone": "Europe/Berlin"}}})));
+    // The first two of the rows below.
+    let times = TimestampMicrosecondArray::from(vec![1_729_996_200_000_000, 1_711_852_200_000_000, 0]);
+    let times = RecordBatch::try_from_iter([("at", Arc::new(times) as ArrayRef)]).unwrap();
+    let csv = "at\n2024-10-27 02:30:00\n2024-03-31 02:30:00\n1970-01-01\n".as_bytes().to_vec();
+    let json = "[{\"at\":\"2024-10-27 02:30:00\"},{\"at\":\"2024-03-31 02:30:00\"},{\"at\":\"1970-01-01\"}]";
+    for (format, bytes) in [
+        (RowsFormat::Csv, csv),
+        (RowsFormat::Json, json.as_bytes().to_vec()),
+        (RowsFormat::Arrow, super::formats::ipc(&times)),
+    ] {
+        let prepared = prepared(format, bytes, &plan);
+        assert_eq!(
+            errors(&prepared),
+            [
+                "1|at|`2024-10-27 02:30:00` stands twice in Europe/Berlin: send it with an offset",
+                "2|at|`2024-03-31 02:30:00` is left out in Europe/Berlin: send it with an offset",
+            ],
+            "{format:?}"
+        );
+        assert_eq!(column(&prepared, "at"), some(&["1969-12-31T23:00:00Z"]), "{format:?}");
+    }
+    let offset =
+        with("{\"at\":\"2024-10-27T02:30:00+01:00\"}", json!({"columns": {"at": {"time_zone": "Europe/Berlin"}}}));
+    assert_eq!(column(&offset, "at"), some(&["2024-10-27T01:30:00Z"]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Tables that are taken in, dropped and taken in again, and what one of them must not do to others.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use futures::StreamExt;
 use lakebed_access::Principal;
@@ -8,7 +8,9 @@ use lakebed_catalog::TableKind;
 use lakebed_storage::Location;
 use lakebed_types::{ErrorKind, Result};
 
-use super::world::{Node, World, body, event_columns, event_rules, events, ndjson, once, table, texts, wait_for};
+use super::world::{
+    Node, World, body, event_columns, event_rules, events, freeze, ndjson, once, table, texts, wait_for,
+};
 use crate::{Ack, AppendOptions, IngestSettings, OnError, RowsFormat, TableRules};
 
 fn with_key(key: &str) -> AppendOptions {
@@ -36,9 +38,13 @@ async fn a_delta_table_has_one_name() {
     let node = world.start().await;
     node.make_events(event_rules()).await;
     let place = location(&node, "events").await;
-    let error = take_in(&node, "other", event_rules(), place.clone()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-    assert_eq!(error.message(), format!("`default.events` is the table at {place}"));
+    // With and without a slash at its end.
+    for same in [place.clone(), place.sibling(place.path())] {
+        let error = take_in(&node, "other", event_rules(), same.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(error.message(), format!("`default.events` is the table at {place}"));
+        assert!(!take_in(&node, "events", event_rules(), same).await.unwrap());
+    }
     node.stop().await;
 }
 
@@ -80,6 +86,96 @@ async fn a_dropped_table_leaves_its_rows_in_its_folder() {
     take_in(&node, "again", event_rules(), place).await.unwrap();
     assert_eq!(node.ids_of("again").await, once(0..10));
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_late_to_forget_a_dropped_table_leaves_the_new_one_its_log() {
+    let world = World::new();
+    let node = world.start().await;
+    node.make_events(event_rules()).await;
+    send(&node, 0..10).await;
+    let inner = node.service.inner.clone();
+    let dropped = inner.tables.get(&table("events")).unwrap();
+    node.catalog.drop_table(&table("events"), false, false).await.unwrap();
+    node.make_events(event_rules()).await;
+    for number in 1..40 {
+        send(&node, number * 10..(number + 1) * 10).await;
+    }
+    assert!(node.log_files() > 3, "{} files", node.log_files());
+    inner.forget(&dropped).await;
+    drop((inner, dropped));
+    // When the second of these is acknowledged, the log has done what it was told before the first.
+    send(&node, 400..410).await;
+    send(&node, 410..420).await;
+    freeze(world.path());
+    node.stop().await;
+    world.thaw();
+    let node = world.start().await;
+    assert_eq!(node.ids().await, once(10..420));
+    node.stop().await;
+}
+
+/// Takes a table's folder away, as a disk does that is not mounted; with `damaged`, something else is in its place.
+fn take_away(folder: &Path, away: &Path, damaged: bool) {
+    std::fs::rename(folder, away).unwrap();
+    if damaged {
+        std::fs::create_dir_all(folder.join("_delta_log")).unwrap();
+        std::fs::write(folder.join("_delta_log").join(format!("{:020}.json", 0)), "no JSON").unwrap();
+    }
+}
+
+fn bring_back(folder: &Path, away: &Path, damaged: bool) {
+    if damaged {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    std::fs::rename(away, folder).unwrap();
+}
+
+async fn send_to_other(node: &Node, numbers: std::ops::Range<i64>) {
+    for number in numbers {
+        let sent = events(number * 10..(number + 1) * 10, 1);
+        node.service.append(&Principal::local(), &table("other"), sent, AppendOptions::default()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_table_that_cannot_be_opened_stay_in_the_log_and_the_others_go_on() {
+    for damaged in [false, true] {
+        let (world, who, other) = (World::new(), Principal::local(), table("other"));
+        let node = world.start().await;
+        node.make_events(event_rules()).await;
+        node.service.create_table(&who, &other, Some(event_columns()), event_rules(), None, None).await.unwrap();
+        send(&node, 0..10).await;
+        send_to_other(&node, 0..1).await;
+        let folder = location(&node, "events").await.local_path().unwrap();
+        let away = world.path().join("away");
+        freeze(world.path());
+        node.stop().await;
+        world.thaw();
+        take_away(&folder, &away, damaged);
+        let node = world.start().await;
+        assert!(node.service.failure().is_none());
+        assert_eq!(node.ids_of("other").await, once(0..10), "{damaged}");
+        // So many that the log gets rid of files.
+        send_to_other(&node, 1..40).await;
+        node.service.flush(&who, &other).await.unwrap();
+        let refused = async || node.append(events(10..20, 1), AppendOptions::default()).await.unwrap_err();
+        assert_eq!(refused().await.kind(), ErrorKind::Unavailable);
+        bring_back(&folder, &away, damaged);
+        // New rows would be taken for all that came before them.
+        let error = refused().await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.hint().is_some_and(|hint| hint.contains("restart")), "{error:?}");
+        assert_eq!(node.flush().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        node.stop().await;
+        let node = world.start().await;
+        assert_eq!(node.ids().await, once(0..10), "{damaged}");
+        send(&node, 10..20).await;
+        node.flush().await.unwrap();
+        assert_eq!(node.ids().await, once(0..20), "{damaged}");
+        assert_eq!(node.ids_of("other").await, once(0..400), "{damaged}");
+        node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use super::{
     action::{Action, AddFile, Metadata, RemoveFile, Txn, TxnAction},
     commit::{Ended, Next, info},
     create::with_ntz,
-    fields::{lake_schema, needs_ntz, with_columns},
+    fields::{check_count, lake_schema, needs_ntz, with_columns},
     state::{APPEND_ONLY, DeltaState},
     table::DeltaTable,
 };
@@ -187,5 +187,6 @@ fn missing(state: &DeltaState, wanted: &Schema) -> Result<Vec<Field>> {
             }
         }
     }
+    check_count(state.schema().fields().len() + new.len())?;
     Ok(new)
 }

@@ -30,7 +30,7 @@ pub(super) const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
 /// Rows that are gathered at once.
 const GATHERED_ROWS: usize = 8192;
 /// What they take in memory, at most, unless one row alone takes more. One array cannot hold texts of 2 GiB.
-const GATHERED_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const GATHERED_BYTES: usize = 32 * 1024 * 1024;
 /// A value of a fixed width.
 const FLAT_BYTES: usize = 16;
 

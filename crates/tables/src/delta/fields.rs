@@ -10,6 +10,24 @@ use serde_json::{Value, json};
 const FORBIDDEN: [char; 11] = [' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=', '\r'];
 const UTC: &str = "UTC";
 
+/// Columns of a table, at most: they stay for good, and each file and each plan has all of them.
+const MAX_COLUMNS: usize = 10_000;
+
+/// Whether a table may have so many columns.
+///
+/// # Errors
+/// `invalid_request` where it may not.
+pub(super) fn check_count(columns: usize) -> Result<()> {
+    match columns <= MAX_COLUMNS {
+        true => Ok(()),
+        false => {
+            let message = format!("the table would have {columns} columns; at most {MAX_COLUMNS} are allowed");
+            Err(Error::invalid_request(message)
+                .with_hint("Are names of fields values? Keep such fields in one JSON column."))
+        }
+    }
+}
+
 /// The columns as a Delta table holds them: unsigned integers one width up, times of day refused, timestamps in
 /// microseconds (in UTC where they have a zone), strings and lists in their plain form, everything nullable.
 ///
@@ -17,6 +35,7 @@ const UTC: &str = "UTC";
 /// `unsupported` for a type that Delta does not have, `invalid_request` for a name, at any depth, that it does not take or
 /// that is there twice, whatever its case.
 pub fn lake_schema(schema: &Schema) -> Result<SchemaRef> {
+    check_count(schema.fields().len())?;
     check_names(schema.fields())?;
     let field = |field: &Arc<Field>| {
         let data_type =
@@ -274,6 +293,16 @@ mod tests {
         assert!(lake_schema(&inside(["a", "b"])).is_ok());
         assert!(lake_schema(&inside(["a", "b c"])).is_err());
         assert!(lake_schema(&inside(["a", "A"])).is_err());
+    }
+
+    #[test]
+    fn a_table_has_no_columns_without_end() {
+        let many = |count| {
+            Schema::new((0..count).map(|n| Field::new(format!("c{n}"), DataType::Int8, true)).collect::<Vec<_>>())
+        };
+        assert!(lake_schema(&many(MAX_COLUMNS)).is_ok());
+        let error = lake_schema(&many(MAX_COLUMNS + 1)).unwrap_err();
+        assert_eq!(error.message(), "the table would have 10001 columns; at most 10000 are allowed");
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod output;
 /// Runs that one round merges, at most.
 const MAX_INPUTS: usize = 64;
 /// What a row group takes in memory while it is read, by its size in the file.
-const DECODED: u64 = 4;
+pub(super) const DECODED: u64 = 4;
 /// A run is merged again with what is smaller once that is more than a fourth of it.
 const WORTH: u64 = 4;
 /// What rows take while they are sorted, by what they take alone.

@@ -20,14 +20,15 @@ use lakebed_types::{Error, Result};
 use parquet::{arrow::ParquetRecordBatchStreamBuilder, errors::ParquetError};
 
 use super::{
-    encode::{FileLayout, ORDER, fit},
+    encode::{FileLayout, GATHERED_BYTES, ORDER, fit},
+    merge::DECODED,
     state::ActiveFile,
 };
 use crate::{ReadCaches, caches::damaged, object::DataObject, reader::Reader};
 
-/// Rows that come out of a merge at once.
+/// Rows that come out of a merge at once, at most.
 const BATCH_ROWS: usize = 8192;
-/// Rows that one of many inputs gives at once.
+/// Rows that one of many inputs gives at once, at most.
 const INPUT_ROWS: usize = 1024;
 
 /// Files whose rows follow each other in the order of the table.
@@ -41,12 +42,13 @@ pub(super) fn merged(
     runs: Vec<Run>,
 ) -> Result<impl Stream<Item = Result<RecordBatch>> + Send + use<>> {
     let schema = &layout.file_schema;
+    let batch_rows = rows_at_once(&runs);
     // Footers are read once each here, so nothing of them is kept.
     let caches = ReadCaches::new(0, 0);
     let inputs: Vec<SendableRecordBatchStream> = runs
         .into_iter()
         .map(|run| {
-            let rows = rows_of(storage.clone(), table.clone(), Arc::clone(schema), caches.clone(), run);
+            let rows = rows_of(storage.clone(), table.clone(), Arc::clone(schema), caches.clone(), run, batch_rows);
             Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows)) as SendableRecordBatchStream
         })
         .collect();
@@ -55,7 +57,7 @@ pub(super) fn merged(
         Some(PhysicalSortExpr::new(Arc::new(Column::new(name, place)), ORDER))
     });
     let merged = match LexOrdering::new(ordering) {
-        Some(ordering) if inputs.len() > 1 => merge(inputs, &ordering, schema)?,
+        Some(ordering) if inputs.len() > 1 => merge(inputs, &ordering, schema, batch_rows)?,
         _ => {
             let one_by_one = stream::iter(inputs).flatten();
             Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), one_by_one)) as SendableRecordBatchStream
@@ -64,10 +66,22 @@ pub(super) fn merged(
     Ok(merged.map_err(ours))
 }
 
+/// Fewer rows where they are wide: those that are merged at once are in memory together, and once more when they come out.
+fn rows_at_once(runs: &[Run]) -> usize {
+    let width = |file: &Arc<ActiveFile>| {
+        let rows = file.data.summary.rows().filter(|rows| *rows > 0)?;
+        Some(file.add.size.saturating_mul(DECODED) / rows)
+    };
+    let widest = runs.iter().flatten().filter_map(width).max().unwrap_or(0);
+    let fit = (GATHERED_BYTES as u64).checked_div(widest).unwrap_or(u64::MAX);
+    usize::try_from(fit).unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS)
+}
+
 fn merge(
     inputs: Vec<SendableRecordBatchStream>,
     ordering: &LexOrdering,
     schema: &SchemaRef,
+    batch_rows: usize,
 ) -> Result<SendableRecordBatchStream> {
     // The number of inputs is chosen by what they need; nothing else draws on this pool.
     let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
@@ -76,7 +90,7 @@ fn merge(
         .with_schema(Arc::clone(schema))
         .with_expressions(ordering)
         .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0))
-        .with_batch_size(BATCH_ROWS)
+        .with_batch_size(batch_rows)
         .with_reservation(MemoryConsumer::new("merge of a partition").register(&pool))
         .build()
         .map_err(|error| Error::internal("files cannot be merged").with_source(error))
@@ -88,10 +102,11 @@ fn rows_of(
     schema: SchemaRef,
     caches: ReadCaches,
     run: Run,
+    batch_rows: usize,
 ) -> impl Stream<Item = std::result::Result<RecordBatch, DataFusionError>> + Send {
     let opened = stream::iter(run).then(move |file| {
         let (storage, table, schema, caches) = (storage.clone(), table.clone(), Arc::clone(&schema), caches.clone());
-        async move { open(&storage, &table, schema, caches, &file).await }
+        async move { open(&storage, &table, schema, caches, &file, batch_rows).await }
     });
     opened.try_flatten().map_err(|error| DataFusionError::External(Box::new(error)))
 }
@@ -102,6 +117,7 @@ async fn open(
     schema: SchemaRef,
     caches: ReadCaches,
     file: &ActiveFile,
+    batch_rows: usize,
 ) -> Result<impl Stream<Item = Result<RecordBatch>> + Send + use<>> {
     let location = table.sibling(&file.data.meta.location);
     let object = DataObject::new(storage.store(&location)?, location.clone(), file.data.meta.clone());
@@ -111,7 +127,7 @@ async fn open(
         move |error| unreadable(&location, error)
     };
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(&named)?;
-    let rows = builder.with_batch_size(INPUT_ROWS).build().map_err(&named)?;
+    let rows = builder.with_batch_size(batch_rows.min(INPUT_ROWS)).build().map_err(&named)?;
     Ok(rows.map(move |batch| fit(&batch.map_err(&named)?, &schema)))
 }
 

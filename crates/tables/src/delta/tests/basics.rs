@@ -68,6 +68,8 @@ async fn columns_are_added_and_older_files_have_null_there() {
     assert_eq!(table.add_columns(wanted, soon(&table)).await.unwrap().version(), state.version());
     let conflict = vec![Field::new("name", DataType::Int64, true)];
     assert_eq!(table.add_columns(conflict, soon(&table)).await.unwrap_err().kind().code(), "schema_conflict");
+    let many = (0..9_997).map(|n| Field::new(format!("c{n}"), DataType::Int64, true)).collect();
+    assert_eq!(table.add_columns(many, soon(&table)).await.unwrap_err().kind().code(), "invalid_request");
     let zoneless = vec![Field::new("at", DataType::Timestamp(arrow::datatypes::TimeUnit::Second, None), true)];
     table.add_columns(zoneless, soon(&table)).await.unwrap();
     // A batch from before the columns came.

@@ -165,3 +165,28 @@ async fn a_large_run_is_left_alone_while_little_comes() {
     assert_eq!((size(&table).runs, size(&table).merged_runs, size(&table).loose_runs), (2, 2, 0));
     assert_eq!(ids(&storage, &state).await, (0..40_000).chain(50_000..50_050).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn wide_rows_are_merged_few_at_a_time() {
+    let storage = storage();
+    let table = create(&storage, clock()).await;
+    // Texts that are no smaller once they are compressed.
+    let mut random = 1u64;
+    let mut word = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{random:016x}")
+    };
+    for number in 0..2 {
+        let narrow = rows(number * 100..(number + 1) * 100, 1);
+        let texts = (0..100).map(|_| (0..10_000).map(|_| word()).collect::<String>());
+        let mut columns = narrow.columns().to_vec();
+        columns[1] = Arc::new(StringArray::from_iter_values(texts));
+        add(&table, vec![RecordBatch::try_new(narrow.schema(), columns).unwrap()], "a", number + 1).await;
+    }
+    let state = open(&storage).await.state();
+    let runs = state.files.values().map(|file| vec![Arc::clone(file)]).collect();
+    let merged = streams::merged(&storage, &state.location, &FileLayout::of(&state), runs).unwrap();
+    let batches: Vec<RecordBatch> = merged.try_collect().await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 200);
+    assert!(batches.len() > 2 && batches.iter().all(|batch| batch.num_rows() < 100), "{}", batches.len());
+}
