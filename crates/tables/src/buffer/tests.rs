@@ -118,7 +118,7 @@ impl World {
                 let batches = self.buffer.frozen(upto);
                 let adds = self.table.write_data_files(batches, &format!("f{}", self.flushes)).await.unwrap();
                 let txn = Txn { app_id: APP.to_owned(), version: upto as i64 };
-                self.table.append(txn, adds, Vec::new(), deadline).await.unwrap();
+                self.table.append(txn, self.table.state().transaction(APP), adds, deadline).await.unwrap();
                 // Committed, and the buffer does not know it yet.
                 self.check().await;
                 self.buffer.flushed(upto, self.clock.instant());
