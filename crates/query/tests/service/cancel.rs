@@ -20,14 +20,14 @@ async fn until_free(lake: &Lake) {
     until(|| lake.service.access().running() == 0).await;
 }
 
-/// Waits for what must come soon.
+/// Waits for what must come, a minute at most.
 async fn until(come: impl Fn() -> bool) {
     let coming = async {
         while !come() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), coming).await.expect("it comes");
+    tokio::time::timeout(Duration::from_secs(60), coming).await.expect("it comes");
 }
 
 #[tokio::test]
